@@ -1,0 +1,108 @@
+import type { Catalog, CatalogObservation, Engine, Instance, Observation, WeaveReport } from '../types.ts'
+
+/**
+ * Decides what of the newest observations may be believed. Pure. Now: an answer that is not fresh takes nothing
+ * away and adds nothing; what was admitted before stays. Rules for large or doubtful removals belong here too.
+ */
+
+export const emptyCatalog: Catalog = { services: new Map() }
+
+type Partitions = ReadonlyMap<string, readonly Instance[]>
+
+/** How an admitted catalog was cut when it was made: derived, so it may be forgotten at any time. */
+const cuts = new WeakMap<Catalog, { readonly by: CatalogObservation['by']; readonly partitions: Partitions }>()
+
+/**
+ * The catalog to go on with. A partition whose evidence is not fresh keeps its instances of `before`; one that is
+ * gone from the observation has left. Costs as much as has changed: `before` itself is returned when nothing has.
+ */
+export function admitCatalog(before: Catalog, observation: CatalogObservation): Catalog {
+  const prior = partitionsOf(before, observation.by)
+  const next = new Map<string, readonly Instance[]>()
+  const touched = new Map<string, readonly Instance[]>()
+  for (const [name, partition] of observation.partitions) {
+    const known = prior.get(name)
+    const believed = partition.evidence === 'fresh' ? partition.value : (known ?? partition.value)
+    next.set(name, believed)
+    if (believed !== known) touched.set(name, believed)
+  }
+  for (const name of prior.keys()) if (!next.has(name)) touched.set(name, [])
+  if (touched.size === 0) return before
+  const catalog = { services: regroup(before, prior, touched, observation.by) }
+  cuts.set(catalog, { by: observation.by, partitions: next })
+  return catalog
+}
+
+function partitionsOf(catalog: Catalog, by: CatalogObservation['by']): Partitions {
+  const known = cuts.get(catalog)
+  if (known?.by === by) return known.partitions
+  const partitions = new Map<string, Instance[]>()
+  for (const instances of catalog.services.values()) {
+    for (const instance of instances) {
+      const name = instance[by]
+      const partition = partitions.get(name)
+      if (partition === undefined) partitions.set(name, [instance])
+      else partition.push(instance)
+    }
+  }
+  return partitions
+}
+
+/** Rebuilds the services that the touched partitions have or had; the others keep their arrays. */
+function regroup(
+  before: Catalog,
+  prior: Partitions,
+  touched: Partitions,
+  by: CatalogObservation['by'],
+): Catalog['services'] {
+  const arrivals = new Map<string, Instance[]>()
+  for (const [name, instances] of touched) {
+    for (const instance of prior.get(name) ?? [])
+      if (!arrivals.has(instance.service)) arrivals.set(instance.service, [])
+    for (const instance of instances) {
+      if (instance[by] !== name) continue
+      const group = arrivals.get(instance.service)
+      if (group === undefined) arrivals.set(instance.service, [instance])
+      else group.push(instance)
+    }
+  }
+  const services = new Map(before.services)
+  for (const [service, arrived] of arrivals) {
+    const known = before.services.get(service) ?? []
+    const instances = [...known.filter((instance) => !touched.has(instance[by])), ...arrived].sort(byKey)
+    if (instances.length === 0) services.delete(service)
+    else if (!sameItems(known, instances)) services.set(service, instances)
+  }
+  return services
+}
+
+function byKey(a: Instance, b: Instance): number {
+  return a.key < b.key ? -1 : a.key > b.key ? 1 : 0
+}
+
+/** True when two arrays hold the same objects in the same order. */
+export function sameItems<T>(a: readonly T[], b: readonly T[]): boolean {
+  return a.length === b.length && a.every((item, index) => item === b[index])
+}
+
+/**
+ * Containers by node. The last value of an engine that is not fresh still counts, with deaths seen since; one that
+ * never answered keeps what was admitted of it in an earlier life; one no longer asked goes.
+ */
+export function admitEngines(
+  before: ReadonlyMap<string, Engine>,
+  observed: ReadonlyMap<string, Observation<Engine>>,
+): ReadonlyMap<string, Engine> {
+  const next = new Map<string, Engine>()
+  for (const [node, engine] of observed) {
+    const hasSpoken = engine.evidence === 'fresh' || engine.value.size > 0
+    next.set(node, hasSpoken ? engine.value : (before.get(node) ?? engine.value))
+  }
+  const isSame = next.size === before.size && [...next].every(([node, engine]) => before.get(node) === engine)
+  return isSame ? before : next
+}
+
+export function admitWeave(before: WeaveReport | null, observed: Observation<WeaveReport> | null): WeaveReport | null {
+  if (observed === null) return null
+  return observed.evidence === 'fresh' ? observed.value : (before ?? observed.value)
+}

@@ -1,0 +1,33 @@
+import type { Container } from '../types.ts'
+import type { RegistratorId } from './identity.ts'
+
+export type Ports = Pick<Container, 'ports' | 'published'>
+
+/** Of a container in the network `attached`, null if that is not known: it has the ports of both. */
+export function portsOf(container: Container, attached: Container | null): Ports {
+  if (attached === null || attached.id === container.id) return container
+  return {
+    ports: [...container.ports, ...attached.ports],
+    published: [...container.published, ...attached.published],
+  }
+}
+
+/** The port of a container that a port registered with its own address means: some register the host's with it. */
+export function ownPort(known: Ports, port: number): number {
+  if (known.ports.includes(port)) return port
+  return known.published.find(({ hostPort }) => hostPort === port)?.containerPort ?? port
+}
+
+/** As `ownPort` for a container that moved: a host port chosen by Docker is another one since, the ServiceID's is not. */
+export function movedPort(known: Ports, port: number, id: RegistratorId | null): number {
+  const now = ownPort(known, port)
+  return id !== null && !known.ports.includes(now) && known.ports.includes(id.port) ? id.port : now
+}
+
+/** The port of a container that a port registered with the host's address means; null when there is none. */
+export function hostPort(known: Ports, port: number, id: RegistratorId | null): number | null {
+  if (id !== null && known.ports.includes(id.port)) return id.port
+  const published = known.published.find((mapping) => mapping.hostPort === port)
+  if (published !== undefined) return published.containerPort
+  return known.ports.includes(port) ? port : (id?.port ?? null)
+}
