@@ -1,0 +1,99 @@
+import { printMatch } from '../routes/grammar.ts'
+import type { Backend, Model, ModelDiff, Route, Server } from '../types.ts'
+
+type Changes = ModelDiff['routes']
+
+/**
+ * What a person would say has changed from one model to the next: routes as `host/path -> service`, servers as
+ * `backend/address:port`, backends by id, each list in byte order. Provenance (which instance, which proof) is no change.
+ * A match that another service takes over is one route removed and one added. Null: there was nothing before.
+ *
+ * Costs about as much as what differs: whatever kept its identity is passed over.
+ */
+export function diffModels(before: Model | null, after: Model): ModelDiff {
+  const old = before ?? { routes: [], backends: new Map<string, Backend>() }
+  const backends = changedBackends(old.backends, after.backends)
+  return {
+    routes: changesOf(routesBeside(old.routes, after.routes), routesBeside(after.routes, old.routes), isSameRoute),
+    servers: changesOf(serversOf(backends.before), serversOf(backends.after), isSameServer),
+    backends: changesOf(backends.before, backends.after, isSameBackend),
+  }
+}
+
+/** True when a diff has nothing in it. */
+export function isEmptyDiff(diff: ModelDiff): boolean {
+  return [diff.routes, diff.servers, diff.backends].every(
+    ({ added, removed, changed }) => added.length + removed.length + changed.length === 0,
+  )
+}
+
+/** As people read it; of two routes with the same text the match is the same. */
+function printRoute(route: Route): string {
+  return `${printMatch(route.match)} -> ${route.service}`
+}
+
+function routesBeside(routes: readonly Route[], others: readonly Route[]): ReadonlyMap<string, Route> {
+  if (routes === others) return new Map()
+  const known = new Set(others)
+  return new Map(routes.filter((route) => !known.has(route)).map((route) => [printRoute(route), route]))
+}
+
+/** Both sides without the backends that are the same object on both. */
+function changedBackends(before: Model['backends'], after: Model['backends']) {
+  const without = (these: Model['backends'], those: Model['backends']): Model['backends'] =>
+    these === those ? new Map() : new Map([...these].filter(([id, backend]) => those.get(id) !== backend))
+  return { before: without(before, after), after: without(after, before) }
+}
+
+function serversOf(backends: Model['backends']): ReadonlyMap<string, Server> {
+  const servers = new Map<string, Server>()
+  for (const [id, backend] of backends)
+    for (const server of backend.servers) servers.set(`${id}/${server.name}`, server)
+  return servers
+}
+
+function changesOf<T>(
+  before: ReadonlyMap<string, T>,
+  after: ReadonlyMap<string, T>,
+  isSame: (a: T, b: T) => boolean,
+): Changes {
+  const added: string[] = []
+  const changed: string[] = []
+  for (const [key, value] of after) {
+    const old = before.get(key)
+    if (old === undefined) added.push(key)
+    else if (!isSame(old, value)) changed.push(key)
+  }
+  const removed = [...before.keys()].filter((key) => !after.has(key))
+  return { added: added.sort(), removed: removed.sort(), changed: changed.sort() }
+}
+
+function isSameRoute(a: Route, b: Route): boolean {
+  return (
+    a.backend === b.backend &&
+    (a.lingersUntil === null) === (b.lingersUntil === null) &&
+    (a.rewrite === b.rewrite || JSON.stringify(printable(a)) === JSON.stringify(printable(b)))
+  )
+}
+
+/** The rewrite in one order of keys, whoever built it. */
+function printable({ rewrite }: Route): readonly unknown[] {
+  const { strip, add, host, timeout, rawpath, redirect } = rewrite
+  const location = redirect?.location.map((part) => ('literal' in part ? [part.literal] : [part.variable, '$']))
+  return [strip, add, host, timeout, rawpath, redirect?.code, location]
+}
+
+function isSameServer(a: Server, b: Server): boolean {
+  return a === b || (a.weight === b.weight && a.state === b.state && a.backup === b.backup)
+}
+
+function isSameBackend(a: Backend, b: Backend): boolean {
+  return (
+    a.service === b.service &&
+    (a.section === b.section ||
+      (a.section.balance === b.section.balance &&
+        a.section.sticky === b.section.sticky &&
+        a.section.maxconn === b.section.maxconn &&
+        a.section.proto === b.section.proto))
+  )
+}
