@@ -1,0 +1,164 @@
+import { randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
+import { chmod, chown, type FileHandle, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+
+/** The folder operations below the revision store: each leaves the old or the new, never a part. All reject with errno errors. */
+
+export interface Ownership {
+  /** Group of files and folders; null: the one they get by themselves. */
+  readonly gid: number | null
+  /** Of files. Folders get 2750. */
+  readonly mode: number
+}
+
+const folderMode = 0o2750
+/** Prefix of what is not finished yet; anything that bears it may be thrown away at a start. */
+export const unfinished = '.tmp-'
+
+export function unfinishedName(): string {
+  return `${unfinished}${randomBytes(6).toString('hex')}`
+}
+
+const advice: Readonly<Record<string, string>> = {
+  ENOSPC: 'no space left on its filesystem; free some, what is installed stays as it is',
+  EDQUOT: 'the disk quota is used up; free some space, what is installed stays as it is',
+  EROFS: 'its filesystem is mounted read-only; mount it writable or choose another haproxy.directory',
+  EACCES: 'permission denied; give it to the user heddle runs as, or choose another haproxy.directory',
+  EPERM: 'not permitted; give it to the user heddle runs as, and let that user be a member of the group files.gid',
+  EMFILE: 'too many open files; raise the limit of heddle (LimitNOFILE, ulimit -n)',
+}
+
+/** What went wrong and what to do about it, for a person. */
+export function explainError(path: string, error: unknown): string {
+  const code = codeOf(error)
+  const text = error instanceof Error ? error.message : String(error)
+  return `${path}: ${(code === null ? undefined : advice[code]) ?? text}`
+}
+
+export function codeOf(error: unknown): string | null {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null
+}
+
+/**
+ * Makes a folder and those it lies in. Not by `recursive: true`: where a filesystem answers ENOENT to whatever is made in
+ * it, as /proc does, Node 20 tries for ever.
+ */
+export async function makeFolder(path: string): Promise<void> {
+  const parent = dirname(path)
+  const isMissing = (await lstat(parent).catch((error: unknown) => codeOf(error))) === 'ENOENT'
+  if (isMissing && parent !== path) await makeFolder(parent)
+  await mkdir(path).catch((error: unknown) => {
+    if (codeOf(error) !== 'EEXIST') throw error
+  })
+}
+
+/** Makes renames and new names in a folder outlast a power cut. */
+export async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+  await handle.sync().finally(() => handle.close())
+}
+
+export async function setFolderOwnership(path: string, ownership: Ownership): Promise<void> {
+  if (ownership.gid !== null) await chown(path, -1, ownership.gid)
+  await chmod(path, folderMode)
+}
+
+/**
+ * Why a folder is not to be worked in. Who may write HAProxy's configuration may run programs as its user, often root;
+ * so neither links nor folders that others may write to. Null: it is fine; 'absent': there is nothing.
+ */
+export async function folderProblem(path: string): Promise<string | 'absent' | null> {
+  const found = await lstat(path).catch((error: unknown) => codeOf(error))
+  if (found === 'ENOENT') return 'absent'
+  if (found === null || typeof found === 'string')
+    return explainError(path, Object.assign(new Error(), { code: found }))
+  const uid = process.geteuid?.()
+  if (found.isSymbolicLink()) return `${path}: is a symbolic link, expected a folder; name the folder itself`
+  if (!found.isDirectory()) return `${path}: is not a folder; move it away`
+  if (uid !== undefined && found.uid !== uid)
+    return `${path}: belongs to uid ${found.uid}, heddle runs as uid ${uid}; chown it, or choose another haproxy.directory`
+  if ((found.mode & 0o022) !== 0)
+    return `${path}: others may write to it (mode ${(found.mode & 0o7777).toString(8)}); chmod g-w,o-w it, or let haproxy.directory be a folder inside it`
+  return null
+}
+
+/** Writes the set into a new folder beside its place, complete and on disk before anybody can see it by its name. */
+export async function writeFolder(
+  parent: string,
+  files: ReadonlyMap<string, string>,
+  ownership: Ownership,
+): Promise<string> {
+  const folder = join(parent, unfinishedName())
+  await mkdir(folder, { mode: 0o700 })
+  try {
+    for (const [name, text] of files) await writeNewFile(join(folder, name), text, ownership)
+    await setFolderOwnership(folder, ownership)
+    await syncFolder(folder)
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true }).catch(() => {})
+    throw error
+  }
+  return folder
+}
+
+async function writeNewFile(path: string, text: string, { gid, mode }: Ownership): Promise<void> {
+  const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = constants
+  const handle = await open(path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600)
+  try {
+    await handle.writeFile(text)
+    if (gid !== null) await handle.chown(-1, gid)
+    await handle.chmod(mode)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** True when the folder is a real one and holds these files with these bytes; other files in it don't matter. */
+export async function holds(folder: string, files: ReadonlyMap<string, string>): Promise<boolean> {
+  const found = await lstat(folder).catch(() => null)
+  if (!found?.isDirectory()) return false
+  for (const [name, text] of files) {
+    const bytes = Buffer.from(text)
+    const content = await readBounded(join(folder, name), bytes.length + 1)
+    if (content === null || !content.equals(bytes)) return false
+  }
+  return true
+}
+
+/** The first `longest` bytes of a regular file; null when it is none or can't be read. */
+export async function readBounded(path: string, longest: number): Promise<Buffer | null> {
+  let handle: FileHandle | undefined
+  try {
+    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    const found = await handle.stat()
+    if (!found.isFile()) return null
+    const buffer = Buffer.alloc(Math.min(longest, found.size + 1))
+    let size = 0
+    while (size < buffer.length) {
+      const { bytesRead } = await handle.read(buffer, size, buffer.length - size, size)
+      if (bytesRead === 0) break
+      size += bytesRead
+    }
+    return buffer.subarray(0, size)
+  } catch {
+    return null
+  } finally {
+    await handle?.close()
+  }
+}
+
+/** Out of sight by one rename, then deleted: a run that is killed meanwhile leaves only an unfinished name. */
+export async function removeFolder(parent: string, name: string): Promise<void> {
+  const away = join(parent, unfinishedName())
+  await rename(join(parent, name), away)
+  await rm(away, { recursive: true, force: true })
+}
+
+/** Throws away what a killed run left behind. `keep` may be in use. */
+export async function removeUnfinished(parent: string, keep: string | null): Promise<void> {
+  for (const name of await readdir(parent)) {
+    if (name.startsWith(unfinished) && name !== keep) await rm(join(parent, name), { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,39 @@
+import { hostPatterns } from '../model/match.ts'
+import { hostKey, mapFiles } from '../render/maps.ts'
+import type { RunningServer } from '../types.ts'
+import { ask } from './cli.ts'
+import { type HaproxySockets, observeRunning } from './observe.ts'
+
+/** What the running worker would do with a request, by its own maps and servers. */
+export type LiveAnswer =
+  | {
+      readonly kind: 'answered'
+      /** Of the entry of routes.map that takes the request; null: none does. */
+      readonly key: string | null
+      readonly backend: string | null
+      readonly servers: ReadonlyMap<string, RunningServer>
+    }
+  | { readonly kind: 'failed'; readonly why: string }
+
+/**
+ * Asks the running HAProxy for the entry that takes host and path, the way its frontend does: one longest-prefix lookup a
+ * host pattern, the most specific first. `name` is a host name in lower case without port.
+ */
+export async function askLive(sockets: HaproxySockets, name: string, path: string): Promise<LiveAnswer> {
+  // the path becomes part of a command, where blanks, `;` and `\` end or change it
+  if (!/^[A-Za-z0-9._~/%@:+,=&!*()-]*$/.test(path)) {
+    return { kind: 'failed', why: 'HAProxy can not be asked about a path with such characters' }
+  }
+  for (const pattern of hostPatterns(name)) {
+    const command = `get map ${mapFiles.routes} ${hostKey(pattern)}${path}?`
+    const answer = await ask(sockets.statsSocket, command)
+    if (!answer.ok) return { kind: 'failed', why: answer.why }
+    const [, key, value] = /found=yes.* key="([^"]*)", val(?:ue)?="([^"]*)"/.exec(answer.answer) ?? []
+    if (key === undefined || value === undefined) continue
+    const backend = value.split('|')[0] ?? null
+    const observed = await observeRunning(sockets)
+    if (observed.kind === 'absent') return { kind: 'failed', why: observed.why }
+    return { kind: 'answered', key, backend, servers: observed.running.servers.get(backend ?? '') ?? new Map() }
+  }
+  return { kind: 'answered', key: null, backend: null, servers: new Map() }
+}

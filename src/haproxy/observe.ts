@@ -1,0 +1,181 @@
+import { mapFiles } from '../render/maps.ts'
+import type { BackendId, Ms, Running, RunningServer, ServerState } from '../types.ts'
+import { type Answer, connectRuntime, type Runtime, type Silence } from './cli.ts'
+import { workers } from './master.ts'
+
+export interface HaproxySockets {
+  readonly masterSocket: string
+  readonly statsSocket: string
+}
+
+export interface ObserveOptions extends HaproxySockets {
+  /** For each single answer. Default 5 s: 60,000 servers take a tenth of a second. */
+  readonly timeout?: Ms | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Which worker answers on the stats socket, and what it was started with. */
+export interface Identity {
+  readonly pid: number
+  readonly version: string
+  /** `global description`, '' when there is none. */
+  readonly structure: string
+  /** The entry of revision.map, '' when there is none. */
+  readonly revision: string
+  /** Connections it takes, and file descriptors it set aside for itself. */
+  readonly maxconn: number
+  readonly ulimit: number
+}
+
+export type Observed =
+  | {
+      readonly kind: 'running'
+      readonly running: Running
+      readonly oldWorkers: number
+      /** Why there can be no reload though the worker answers: its master doesn't, or it is another one's. Null: it can. */
+      readonly masterProblem: string | null
+    }
+  | { readonly kind: 'absent'; readonly why: string }
+
+/** By the names the CLI knows them by, too. */
+const files = Object.values(mapFiles)
+const revisionKey = 'revision'
+
+/** Reads back all that a plan needs from the worker that serves now. Never rejects. */
+export async function observeRunning(options: ObserveOptions): Promise<Observed> {
+  const { statsSocket, masterSocket, timeout = 5_000, signal } = options
+  const connection = await connectRuntime(statsSocket, { timeout, signal })
+  if (!connection.ok) return { kind: 'absent', why: connection.why }
+  const { runtime } = connection
+  const [identity, state, ...maps] = await Promise.all([
+    readIdentity(runtime, statsSocket),
+    runtime.ask('show servers state'),
+    ...files.map((file) => readMap(runtime, file)),
+  ]).finally(() => runtime.close())
+  if (!identity.ok) return { kind: 'absent', why: identity.why }
+  if (!state.ok) return { kind: 'absent', why: state.why }
+  const found = new Map<string, ReadonlyMap<string, string>>()
+  for (const [index, map] of maps.entries()) {
+    const file = files[index]
+    if (!map.ok) return { kind: 'absent', why: map.why }
+    if (file !== undefined && map.entries !== null) found.set(file, map.entries)
+  }
+  const { pid, version, structure, revision } = identity.identity
+  const processes = await workers(masterSocket, { timeout: Math.min(timeout, 2_000), signal })
+  return {
+    kind: 'running',
+    running: { pid, version, structure, revision, servers: parseServers(state.answer), maps: found },
+    oldWorkers: processes.ok ? processes.old.length : 0,
+    masterProblem: masterProblem(processes, pid),
+  }
+
+  function masterProblem(answer: Awaited<ReturnType<typeof workers>>, worker: number): string | null {
+    if (!answer.ok) return answer.why
+    if ([answer.current, ...answer.old].some((known) => known?.pid === worker)) return null
+    return `${statsSocket} belongs to process ${worker}, which is no worker of the master on ${masterSocket}`
+  }
+}
+
+/** Only who runs and with what: cheap enough to be asked every second. Never rejects. */
+export async function observeIdentity(
+  options: Omit<ObserveOptions, 'masterSocket'>,
+): Promise<
+  { readonly kind: 'running'; readonly identity: Identity } | { readonly kind: 'absent'; readonly why: string }
+> {
+  const { statsSocket, timeout = 2_000, signal } = options
+  const connection = await connectRuntime(statsSocket, { timeout, signal })
+  if (!connection.ok) return { kind: 'absent', why: connection.why }
+  const { runtime } = connection
+  const answer = await readIdentity(runtime, statsSocket).finally(() => runtime.close())
+  return answer.ok ? { kind: 'running', identity: answer.identity } : { kind: 'absent', why: answer.why }
+}
+
+async function readIdentity(
+  runtime: Runtime,
+  path: string,
+): Promise<{ readonly ok: true; readonly identity: Identity } | Silence> {
+  const [about, map] = await Promise.all([runtime.ask('show info'), readMap(runtime, mapFiles.revision)])
+  if (!about.ok) return about
+  if (!map.ok) return map
+  const fields = new Map<string, string>()
+  for (const line of about.answer.split('\n')) {
+    const colon = line.indexOf(':')
+    if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 1).trim())
+  }
+  const pid = Number(fields.get('Pid'))
+  const version = fields.get('Version') ?? ''
+  if (!Number.isSafeInteger(pid) || pid < 1 || !/^\d[\w.+~:-]{0,63}$/.test(version))
+    return {
+      ok: false,
+      code: 'unreadable',
+      why: `${path}: \`show info\` is not understood; is it HAProxy's stats socket?`,
+    }
+  return {
+    ok: true,
+    identity: {
+      pid,
+      version,
+      structure: (fields.get('description') ?? '').slice(0, 256),
+      revision: (map.entries?.get(revisionKey) ?? '').slice(0, 256),
+      maxconn: Number(fields.get('Maxconn') ?? 0) || 0,
+      ulimit: Number(fields.get('Ulimit-n') ?? 0) || 0,
+    },
+  }
+}
+
+/** `entries` is null when HAProxy has no map of that name. Of a key that stands twice the first counts, as for HAProxy. */
+async function readMap(
+  runtime: Runtime,
+  file: string,
+): Promise<{ readonly ok: true; readonly entries: ReadonlyMap<string, string> | null } | Silence> {
+  const answer: Answer = await runtime.ask(`show map ${file}`)
+  if (!answer.ok) return answer
+  const entries = new Map<string, string>()
+  if (answer.answer === '') return { ok: true, entries }
+  for (const line of answer.answer.split('\n')) {
+    const entry = /^0x[0-9a-f]+ (\S+)(?: (.*))?$/.exec(line)
+    if (entry === null) return { ok: true, entries: null }
+    const [, key = '', value = ''] = entry
+    if (!entries.has(key)) entries.set(key, value)
+  }
+  return { ok: true, entries }
+}
+
+/** Bits of `srv_admin_state`. The one of a `disabled` line (0x04) stays after `state ready` and says nothing. */
+const maintenance = 0x01 | 0x02 | 0x20 | 0x40
+const drain = 0x08 | 0x10
+/** Values of `srv_op_state`. */
+const stopped = 0
+const stopping = 3
+
+function stateOf(admin: number, operation: number): ServerState {
+  if ((admin & maintenance) !== 0) return 'maint'
+  if ((admin & drain) !== 0 || operation === stopping) return 'drain'
+  return operation === stopped ? 'maint' : 'ready'
+}
+
+/** A backend without servers is not listed. Sections of our own, which begin with `:`, are left out. */
+function parseServers(text: string): ReadonlyMap<BackendId, ReadonlyMap<string, RunningServer>> {
+  const servers = new Map<BackendId, Map<string, RunningServer>>()
+  let columns: ReadonlyMap<string, number> = new Map()
+  for (const line of text.split('\n')) {
+    if (line.startsWith('# '))
+      columns = new Map(
+        line
+          .slice(2)
+          .split(' ')
+          .map((name, index) => [name, index]),
+      )
+    const cells = line.split(' ')
+    const cell = (name: string) => cells[columns.get(name) ?? -1] ?? ''
+    const backend = cell('be_name')
+    if (line.startsWith('#') || !/^[\w.-][\w.:-]*$/.test(backend)) continue
+    const known = servers.get(backend) ?? new Map<string, RunningServer>()
+    servers.set(backend, known)
+    known.set(cell('srv_name'), {
+      weight: Number(cell('srv_uweight')),
+      state: stateOf(Number(cell('srv_admin_state')), Number(cell('srv_op_state'))),
+    })
+  }
+  return servers
+}
