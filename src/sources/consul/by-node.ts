@@ -1,0 +1,214 @@
+import { isDeepStrictEqual } from 'node:util'
+import { type Answer, type Failure, failure } from './answer.ts'
+import { filterJudge, followQuery, type Query, type Told } from './blocking-query.ts'
+import type { Client, Read } from './client.ts'
+import { type Checks, decodeChecks, decodeNodeServices, decodeNodes, joinNode, type NodeServices } from './decode.ts'
+import { followListing, type Listing, type Scheme } from './scheme.ts'
+
+/**
+ * Two blocking queries per node: what is registered there, and its checks. The cost of a change does not grow with
+ * the catalog, and a node that fails is one wake-up.
+ *
+ * The two answers are of different moments, and a service without checks counts as passing. So they are published in
+ * pairs: after a wake-up of one query the other is read once, and a pair in which the later answer shows that the
+ * earlier one is out of date is completed by reading that again.
+ */
+
+export async function followNodes(scheme: Scheme, signal: AbortSignal): Promise<void> {
+  const listing: Listing = {
+    read: { of: 'catalog/nodes' },
+    interval: 0,
+    names: ({ body }) => decodeNodes(body),
+    // a catalog always has the node of its server
+    doubt: (_, names) => (names.length === 0 ? 'no node at all: the catalog is hidden' : null),
+  }
+  await followListing(scheme, listing, (name, life) => followNode(scheme, name, life), signal)
+}
+
+/** A decoded answer with its place in the order of answers. */
+interface Taken<T> {
+  readonly kind: 'taken'
+  readonly value: T
+  readonly index: bigint | null
+  readonly doubt: string | null
+}
+
+/** `gone`: Consul does not know the node, which counts when `catalog/nodes` says so too. */
+type Nothing = { readonly kind: 'gone' } | Failure
+type Half<T> = Taken<T> | Nothing
+
+interface Endpoint<T> {
+  readonly read: Read
+  readonly judge: (answer: Answer) => string | null
+  readonly take: (told: Pick<Told, 'answer' | 'doubt'>) => Half<T>
+  /** Reads it once, without blocking. */
+  readonly once: (consistent: boolean) => Promise<Half<T>>
+}
+
+interface Pair {
+  readonly kind: 'pair'
+  readonly services: Taken<NodeServices>
+  readonly checks: Taken<Checks>
+}
+
+/** After so many rereads a pair is taken as it is: the next wake-up completes it. */
+const mostRereads = 4
+
+async function followNode(scheme: Scheme, name: string, signal: AbortSignal): Promise<void> {
+  const { client, table, prefix, filter, random } = scheme
+  const services = endpoint(client, { of: 'catalog/node', name, filter }, decodeNodeServices, signal)
+  const checks = endpoint(client, { of: 'health/node', name }, decodeChecks, signal)
+  const inTurn = sequence()
+  let known: Pair | null = null
+  let checksFollowed: Promise<void> | null = null
+
+  async function onServices(told: Told): Promise<Pair | Nothing | null> {
+    const taken = services.take(told)
+    if (taken.kind !== 'taken') return taken
+    if (known !== null && tellsNothing(taken, known.services, told)) return null
+    const found = await checks.once(told.isResync)
+    if (found.kind !== 'taken') return found
+    const first: Pair = { kind: 'pair', services: taken, checks: found }
+    return settle(services, checks, known, first, null, told.isResync)
+  }
+
+  async function onChecks(told: Told): Promise<Pair | Nothing | null> {
+    const taken = checks.take(told)
+    if (taken.kind !== 'taken') return taken
+    if (known === null || tellsNothing(taken, known.checks, told)) return null
+    const found = await services.once(told.isResync)
+    if (found.kind !== 'taken') return found
+    const first: Pair = { kind: 'pair', services: found, checks: taken }
+    return settle(services, checks, known, first, known.services, told.isResync)
+  }
+
+  function publish(query: string, outcome: Pair | Nothing | null): Failure | null {
+    if (outcome === null) table.confirmed(name, query)
+    else if (outcome.kind === 'failed') return outcome
+    else if (outcome.kind === 'gone') {
+      table.failed(name, services.read.of, `${services.read.of}: the node is listed, but not known`)
+    } else {
+      known = outcome
+      const instances = joinNode(outcome.services.value, outcome.checks.value, prefix)
+      table.answered(name, query, instances, outcome.services.doubt ?? outcome.checks.doubt)
+    }
+    return null
+  }
+
+  function query<T>(
+    of: Endpoint<T>,
+    from: bigint | null,
+    onAnswer: (told: Told) => Promise<Pair | Nothing | null>,
+  ): Query {
+    return {
+      read: of.read,
+      from,
+      interval: 0,
+      judge: of.judge,
+      onAnswer: (told) => inTurn(async () => publish(of.read.of, await onAnswer(told))),
+      onFailure: (problem) => {
+        table.failed(name, of.read.of, `${of.read.of}: ${problem.why}`)
+        scheme.onFailure(problem)
+      },
+    }
+  }
+
+  const servicesQuery = query(services, null, async (told) => {
+    const outcome = await onServices(told)
+    if (outcome?.kind === 'pair' && checksFollowed === null) {
+      // the first answer of the other query has just been read
+      checksFollowed = followQuery(client, query(checks, outcome.checks.index, onChecks), random, signal)
+    }
+    return outcome
+  })
+  await followQuery(client, servicesQuery, random, signal)
+  await checksFollowed
+}
+
+/**
+ * Completes a pair until its later half no longer shows that the earlier one is out of date. `before`: what was
+ * registered when the checks were read; null when the checks are the later half.
+ */
+async function settle(
+  services: Endpoint<NodeServices>,
+  checks: Endpoint<Checks>,
+  known: Pair | null,
+  first: Pair,
+  before: Taken<NodeServices> | null,
+  isResync: boolean,
+): Promise<Pair | Nothing> {
+  let next = first
+  let earlier = before
+  for (let rereads = 0; rereads < mostRereads; rereads += 1) {
+    if (earlier === null) {
+      if (!hasLostChecks(known, next)) break
+      const again = await services.once(isResync)
+      if (again.kind !== 'taken') return again
+      earlier = next.services
+      next = { ...next, services: again }
+    } else {
+      if (!hasNewService(earlier, next.services)) break
+      const again = await checks.once(isResync)
+      if (again.kind !== 'taken') return again
+      earlier = null
+      next = { ...next, checks: again }
+    }
+  }
+  return next
+}
+
+function endpoint<T>(
+  client: Client,
+  read: Read,
+  decode: (body: unknown) => T | 'gone' | null,
+  signal: AbortSignal,
+): Endpoint<T> {
+  const judge = filterJudge()
+  const take: Endpoint<T>['take'] = ({ answer, doubt }) => {
+    const value = decode(answer.body)
+    if (value === null) return failure('expected another kind of document', 200)
+    return value === 'gone' ? { kind: 'gone' } : { kind: 'taken', value, index: answer.index, doubt }
+  }
+  return {
+    read,
+    judge,
+    take,
+    once: async (consistent) => {
+      const answer = await client.read(read, { index: null, consistent }, signal)
+      return answer.kind === 'failed' ? answer : take({ answer, doubt: judge(answer) })
+    },
+  }
+}
+
+/** Runs what it is given one after the other. */
+function sequence(): <T>(work: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve()
+  return (work) => {
+    const result = last.then(work)
+    last = result.catch(() => {})
+    return result
+  }
+}
+
+/** The answer is what is known, or was overtaken by a later one while it waited for its turn. */
+function tellsNothing<T>(taken: Taken<T>, known: Taken<T>, told: Told): boolean {
+  if (taken.doubt !== null || known.doubt !== null) return false
+  const isOvertaken = taken.index !== null && known.index !== null && taken.index < known.index
+  return (isOvertaken && !told.isResync) || isDeepStrictEqual(taken.value, known.value)
+}
+
+/** A service is still listed, but its checks have gone: it may have been deregistered in between. */
+function hasLostChecks(known: Pair | null, next: Pair): boolean {
+  if (known === null) return false
+  const { ofServices } = next.checks.value
+  const { services } = next.services.value
+  return [...known.checks.value.ofServices.keys()].some((id) => !ofServices.has(id) && services.has(id))
+}
+
+/** A service was registered in between: the earlier answer may lack its checks. */
+function hasNewService(earlier: Taken<NodeServices>, later: Taken<NodeServices>): boolean {
+  return [...later.value.services].some(([id, service]) => {
+    const before = earlier.value.services.get(id)
+    return before === undefined || before.CreateIndex !== service.CreateIndex
+  })
+}

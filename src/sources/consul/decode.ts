@@ -1,0 +1,225 @@
+import { isDeepStrictEqual } from 'node:util'
+import { containerMetaKeys } from '../../model/identity.ts'
+import type { Health, Instance } from '../../types.ts'
+
+/**
+ * Reads Consul's answers. All of them are untrusted: fields of a wrong type count as missing, an entry without its
+ * identity as not there. Null: the answer as a whole is not what it should be.
+ */
+
+/** All that is read of Consul's documents. */
+type Field =
+  | 'Address'
+  | 'CheckID'
+  | 'Checks'
+  | 'Config'
+  | 'CreateIndex'
+  | 'ID'
+  | 'Meta'
+  | 'Node'
+  | 'NodeName'
+  | 'Passing'
+  | 'Port'
+  | 'Service'
+  | 'ServiceID'
+  | 'Services'
+  | 'Status'
+  | 'TaggedAddresses'
+  | 'Tags'
+  | 'Warning'
+  | 'Weights'
+  | 'weave'
+
+/** Some JSON object; a name outside `Field` is reached by `Object.entries` only. */
+export type Fields = { readonly [name in Field]?: unknown }
+
+/** What is left of a node's checks when texts and numbers are set aside. */
+export interface Checks {
+  /** The worst of the checks that belong to no service. */
+  readonly ofNode: Health
+  /** The worst of its own checks, by service id. Without checks: not in the map. */
+  readonly ofServices: ReadonlyMap<string, Health>
+}
+
+export interface NodeServices {
+  readonly node: string
+  readonly address: string
+  /** By service id. */
+  readonly services: ReadonlyMap<string, Fields>
+}
+
+/**
+ * One `{Node, Service, Checks}` of `GET /v1/health/service/NAME`. Of the meta only keys that begin with `prefix` or
+ * name a container are kept: heddle reads no others, and a change of theirs must not count as one.
+ */
+export function decodeHealthEntry(raw: unknown, prefix: string): Instance | null {
+  if (!isFields(raw) || !isFields(raw.Node) || !isFields(raw.Service)) return null
+  const node = text(raw.Node.Node)
+  const id = text(raw.Service.ID)
+  const checks = decodeChecks(raw.Checks ?? [])
+  if (node === '' || checks === null) return null
+  return decodeService(node, text(raw.Node.Address), raw.Service, healthOf(id, checks), prefix)
+}
+
+/** `GET /v1/health/service/NAME`, in byte order of keys. */
+export function decodeHealthEntries(body: unknown, prefix: string): readonly Instance[] | null {
+  if (!Array.isArray(body)) return null
+  const instances = body.map((entry) => decodeHealthEntry(entry, prefix))
+  return instances.filter((instance) => instance !== null).sort(byKey)
+}
+
+/** `GET /v1/agent/self`: the node's name. */
+export function decodeNodeName(body: unknown): string | null {
+  const name = isFields(body) && isFields(body.Config) ? text(body.Config.NodeName) : ''
+  return name === '' ? null : name
+}
+
+/** `GET /v1/catalog/nodes`: the names. */
+export function decodeNodes(body: unknown): readonly string[] | null {
+  if (!Array.isArray(body)) return null
+  return body.map((entry) => (isFields(entry) ? text(entry.Node) : '')).filter((name) => name !== '')
+}
+
+/** `GET /v1/catalog/services`: tags by name. */
+export function decodeServices(body: unknown): ReadonlyMap<string, readonly string[]> | null {
+  return isFields(body) ? new Map(Object.entries(body).map(([name, tags]) => [name, texts(tags)])) : null
+}
+
+/** `GET /v1/catalog/node/NODE`; `gone` is what Consul says of a node that it doesn't know. */
+export function decodeNodeServices(body: unknown): NodeServices | 'gone' | null {
+  if (body === null) return 'gone'
+  if (!isFields(body) || !isFields(body.Node)) return null
+  const node = text(body.Node.Node)
+  const services = new Map<string, Fields>()
+  for (const [id, service] of Object.entries(isFields(body.Services) ? body.Services : {})) {
+    if (isFields(service)) services.set(id, service)
+  }
+  return node === '' ? null : { node, address: text(body.Node.Address), services }
+}
+
+/** `GET /v1/health/node/NODE`, or the checks of a health entry. */
+export function decodeChecks(body: unknown): Checks | null {
+  if (!Array.isArray(body)) return null
+  let ofNode: Health = 'passing'
+  const ofServices = new Map<string, Health>()
+  for (const check of body) {
+    if (!isFields(check)) continue
+    const service = text(check.ServiceID)
+    const health = healthOfCheck(text(check.CheckID), text(check.Status))
+    if (service === '') ofNode = worse(ofNode, health)
+    else ofServices.set(service, worse(ofServices.get(service) ?? 'passing', health))
+  }
+  return { ofNode, ofServices }
+}
+
+/** The instances of a node, in byte order of keys. */
+export function joinNode(services: NodeServices, checks: Checks, prefix: string): readonly Instance[] {
+  const instances: Instance[] = []
+  for (const [id, service] of services.services) {
+    const instance = decodeService(services.node, services.address, service, healthOf(id, checks), prefix)
+    if (instance !== null) instances.push(instance)
+  }
+  return instances.sort(byKey)
+}
+
+/** `next` with every instance that is equal to one of `previous` replaced by that; `previous` itself when all are. */
+export function keepUnchanged(previous: readonly Instance[], next: readonly Instance[]): readonly Instance[] {
+  const known = new Map(previous.map((instance) => [instance.key, instance]))
+  const kept = next.map((instance) => {
+    const before = known.get(instance.key)
+    return before !== undefined && isDeepStrictEqual(before, instance) ? before : instance
+  })
+  const isSame = kept.length === previous.length && kept.every((instance, position) => instance === previous[position])
+  return isSame ? previous : kept
+}
+
+function decodeService(
+  node: string,
+  nodeAddress: string,
+  service: Fields,
+  health: Health,
+  prefix: string,
+): Instance | null {
+  const id = text(service.ID)
+  const name = text(service.Service)
+  if (id === '' || name === '') return null
+  const tagged = isFields(service.TaggedAddresses) ? service.TaggedAddresses : {}
+  const weave = Object.hasOwn(tagged, 'weave') && isFields(tagged.weave) ? text(tagged.weave.Address) : ''
+  const weights = isFields(service.Weights) ? service.Weights : {}
+  return {
+    key: `${node}/${id}`,
+    node,
+    nodeAddress,
+    id,
+    service: name,
+    address: text(service.Address),
+    port: number(service.Port, 0),
+    tags: texts(service.Tags),
+    meta: decodeMeta(service.Meta, prefix),
+    weaveAddress: weave === '' ? null : weave,
+    health,
+    weights: { passing: number(weights.Passing, 1), warning: number(weights.Warning, 1) },
+    createIndex: number(service.CreateIndex, 0),
+  }
+}
+
+function decodeMeta(raw: unknown, prefix: string): ReadonlyMap<string, string> {
+  const meta = new Map<string, string>()
+  if (!isFields(raw)) return meta
+  for (const [key, value] of Object.entries(raw)) {
+    const isRead = key.startsWith(prefix) || containerMetaKeys.has(key)
+    if (isRead && typeof value === 'string') meta.set(key, value)
+  }
+  return meta
+}
+
+const severity: readonly Health[] = ['passing', 'warning', 'critical', 'maintenance']
+
+function worse(a: Health, b: Health): Health {
+  return severity.indexOf(a) >= severity.indexOf(b) ? a : b
+}
+
+function healthOf(id: string, checks: Checks): Health {
+  return worse(checks.ofNode, checks.ofServices.get(id) ?? 'passing')
+}
+
+function healthOfCheck(id: string, status: string): Health {
+  if (id === '_node_maintenance' || id.startsWith('_service_maintenance:')) return 'maintenance'
+  return status === 'passing' || status === 'warning' ? status : 'critical'
+}
+
+function byKey(a: Instance, b: Instance): number {
+  return compareBytes(a.key, b.key)
+}
+
+/** Order of the UTF-8 bytes; `<` on strings differs from it for characters beyond the basic plane. */
+function compareBytes(a: string, b: string): number {
+  const length = Math.min(a.length, b.length)
+  for (let position = 0; position < length; position += 1) {
+    const difference = rank(a.charCodeAt(position)) - rank(b.charCodeAt(position))
+    if (difference !== 0) return difference
+  }
+  return a.length - b.length
+}
+
+/** Puts the halves of characters beyond the basic plane behind all that are in it. */
+function rank(unit: number): number {
+  if (unit >= 0xe000) return unit - 0x800
+  return unit >= 0xd800 ? unit + 0x2000 : unit
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}
+
+function texts(value: unknown): readonly string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : []
+}
+
+function number(value: unknown, otherwise: number): number {
+  return typeof value === 'number' && Number.isFinite(value) ? value : otherwise
+}

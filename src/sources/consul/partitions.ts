@@ -1,0 +1,241 @@
+import type { CatalogObservation, Evidence, Instance, Ms, Observation } from '../../types.ts'
+import type { Report, SourceStatus } from '../source.ts'
+import { keepUnchanged } from './decode.ts'
+
+/**
+ * What was last learned of each partition and of the listing that names them, and the one place that reports it.
+ * Queries tell it what became of them; it decides when that is worth a report.
+ */
+
+/** `note` explains slowness that is no error: fewer connections than queries. */
+export interface ConsulStatus extends SourceStatus {
+  readonly note: string | null
+}
+
+export interface PartitionTable {
+  /**
+   * The listing answered. Fresh: exactly these are the partitions. Doubtful: the missing ones stay, in doubt.
+   * Returns the names that are new and those that have left.
+   */
+  readonly listed: (names: readonly string[], doubt: string | null) => Listed
+  readonly listingFailed: (why: string) => void
+  /** A query answered, so that the partition is now `instances`. */
+  readonly answered: (name: string, query: string, instances: readonly Instance[], doubt: string | null) => void
+  /** A query answered that nothing has changed. */
+  readonly confirmed: (name: string, query: string) => void
+  /** A query failed, or said what can't be believed: the partition keeps its value. */
+  readonly failed: (name: string, query: string, why: string) => void
+  readonly size: () => number
+}
+
+export interface Listed {
+  readonly added: readonly string[]
+  readonly removed: readonly string[]
+}
+
+/** Of a partition, or of the listing. */
+interface Track {
+  value: readonly Instance[]
+  /** When it was last fresh. */
+  at: Ms | null
+  hasSpoken: boolean
+  /** By query; with a number that tells which is the newest. */
+  readonly failures: Map<string, { readonly why: string; readonly order: number }>
+  doubt: string | null
+  /** Missing from a doubtful listing. */
+  listingDoubt: string | null
+  observation: Observation<readonly Instance[]> | null
+}
+
+export interface TableContext {
+  readonly by: CatalogObservation['by']
+  readonly report: (report: Report<CatalogObservation> & { readonly status: ConsulStatus }) => void
+  readonly now: () => Ms
+  /** Failed requests since the start of the source. */
+  readonly errors: () => number
+  readonly note: () => string | null
+  readonly signal: AbortSignal
+}
+
+/** Reports that tell nothing but a newer time of confirmation, or one more error of the same kind, are this far apart. */
+const confirmationEvery: Ms = 10_000
+const errorsEvery: Ms = 1000
+
+export function partitionTable(context: TableContext): PartitionTable {
+  const { now } = context
+  const listing = newTrack()
+  const tracks = new Map<string, Track>()
+  const plan = createReporter(context, listing, tracks)
+  let failures = 0
+
+  function fail(track: Track, query: string, why: string): void {
+    failures += 1
+    track.failures.set(query, { why, order: failures })
+    track.hasSpoken = true
+    plan()
+  }
+
+  function settle(track: Track, query: string): void {
+    track.failures.delete(query)
+    track.hasSpoken = true
+    if (evidenceOf(track) === 'fresh') track.at = now()
+    plan()
+  }
+
+  return {
+    listed: (names, doubt) => {
+      const present = new Set(names)
+      const added = [...present].filter((name) => !tracks.has(name))
+      const missing = [...tracks.keys()].filter((name) => !present.has(name))
+      for (const name of added) tracks.set(name, newTrack())
+      for (const [name, track] of tracks) track.listingDoubt = present.has(name) ? null : doubt
+      if (doubt === null) for (const name of missing) tracks.delete(name)
+      listing.doubt = doubt
+      settle(listing, 'listing')
+      return { added, removed: doubt === null ? missing : [] }
+    },
+    listingFailed: (why) => fail(listing, 'listing', why),
+    answered: (name, query, instances, doubt) => {
+      const track = tracks.get(name)
+      if (track === undefined) return
+      track.value = keepUnchanged(track.value, instances)
+      track.doubt = doubt
+      settle(track, query)
+    },
+    confirmed: (name, query) => {
+      const track = tracks.get(name)
+      if (track !== undefined) settle(track, query)
+    },
+    failed: (name, query, why) => {
+      const track = tracks.get(name)
+      if (track !== undefined) fail(track, query, why)
+    },
+    size: () => tracks.size,
+  }
+}
+
+function newTrack(): Track {
+  return {
+    value: [],
+    at: null,
+    hasSpoken: false,
+    failures: new Map(),
+    doubt: null,
+    listingDoubt: null,
+    observation: null,
+  }
+}
+
+/** Returns what plans a report: many changes of one turn of the event loop make one. */
+function createReporter(context: TableContext, listing: Track, tracks: ReadonlyMap<string, Track>): () => void {
+  const { signal } = context
+  let value: CatalogObservation | null = null
+  let last: ConsulStatus | null = null
+  let reportedAt = Number.NEGATIVE_INFINITY
+  let isPlanned = false
+
+  function observe(): CatalogObservation | null {
+    const isComplete = listing.at !== null && [...tracks.values()].every((track) => track.hasSpoken)
+    if (value === null && !isComplete) return null
+    const partitions = new Map<string, Observation<readonly Instance[]>>()
+    for (const [name, track] of tracks) {
+      if (!track.hasSpoken) continue
+      track.observation = keepObservation(track.observation, observationOf(track))
+      partitions.set(name, track.observation)
+    }
+    const before: CatalogObservation | null = value
+    const isSame =
+      before !== null &&
+      before.partitions.size === partitions.size &&
+      [...partitions].every(([name, observation]) => before.partitions.get(name) === observation)
+    return isSame ? before : { by: context.by, partitions }
+  }
+
+  function flush(): void {
+    isPlanned = false
+    if (signal.aborted) return
+    const observed = observe()
+    const status = statusOf(context, observed, listing, tracks)
+    const elapsed = performance.now() - reportedAt
+    const isDue =
+      observed !== value ||
+      last === null ||
+      changesState(last, status) ||
+      (elapsed >= errorsEvery && (last.errors !== status.errors || last.error !== status.error)) ||
+      (elapsed >= confirmationEvery && last.at !== status.at)
+    if (!isDue) return
+    value = observed
+    last = status
+    reportedAt = performance.now()
+    context.report({ value, status })
+  }
+
+  return () => {
+    if (isPlanned || signal.aborted) return
+    isPlanned = true
+    setImmediate(flush)
+  }
+}
+
+function changesState(before: ConsulStatus, after: ConsulStatus): boolean {
+  return (
+    before.state !== after.state ||
+    before.note !== after.note ||
+    (before.error === null) !== (after.error === null) ||
+    before.partitions.total !== after.partitions.total ||
+    before.partitions.stale !== after.partitions.stale
+  )
+}
+
+function keepObservation<T>(before: Observation<T> | null, after: Observation<T>): Observation<T> {
+  const isSame =
+    before !== null && before.value === after.value && before.evidence === after.evidence && before.why === after.why
+  return isSame ? before : after
+}
+
+function newestFailure(tracks: Iterable<Track>): string | null {
+  let newest = { why: '', order: 0 }
+  for (const track of tracks) {
+    for (const failure of track.failures.values()) if (failure.order > newest.order) newest = failure
+  }
+  return newest.order === 0 ? null : newest.why
+}
+
+function doubtOf(track: Track): string | null {
+  return track.doubt ?? track.listingDoubt
+}
+
+function evidenceOf(track: Track): Evidence {
+  if (track.failures.size > 0) return 'stale'
+  return doubtOf(track) === null ? 'fresh' : 'doubtful'
+}
+
+function observationOf(track: Track): Observation<readonly Instance[]> {
+  const evidence = evidenceOf(track)
+  const why = evidence === 'stale' ? newestFailure([track]) : evidence === 'doubtful' ? doubtOf(track) : null
+  // what was never fresh was never confirmed: the epoch
+  return { value: track.value, evidence, why, at: track.at ?? 0 }
+}
+
+function statusOf(
+  context: TableContext,
+  value: CatalogObservation | null,
+  listing: Track,
+  tracks: ReadonlyMap<string, Track>,
+): ConsulStatus {
+  const all = [listing, ...tracks.values()]
+  const isStale = all.some((track) => evidenceOf(track) === 'stale')
+  const doubt = all.map(doubtOf).find((why) => why !== null) ?? null
+  const times = all.map((track) => track.at)
+  return {
+    state: value === null ? 'waiting' : isStale ? 'stale' : doubt === null ? 'fresh' : 'doubtful',
+    at: times.reduce((worst, at) => (worst === null || at === null ? null : Math.min(worst, at))),
+    error: newestFailure(all) ?? doubt,
+    errors: context.errors(),
+    partitions: {
+      total: tracks.size,
+      stale: [...tracks.values()].filter((track) => evidenceOf(track) === 'stale').length,
+    },
+    note: context.note(),
+  }
+}

@@ -1,0 +1,80 @@
+import type { Ms } from '../../types.ts'
+import { type Answer, type Failure, failure } from './answer.ts'
+import { filterJudge, followQuery, type Query } from './blocking-query.ts'
+import type { Client, Read } from './client.ts'
+import type { PartitionTable } from './partitions.ts'
+
+/** What both ways of watching the catalog share: a listing that names the partitions, and a life for each of them. */
+
+export interface Scheme {
+  readonly client: Client
+  readonly table: PartitionTable
+  /** Prefix of our tags and meta keys. */
+  readonly prefix: string
+  readonly filter: string | null
+  readonly random: () => number
+  /** Told of every failure of a query, after the table. */
+  readonly onFailure: (failure: Failure) => void
+}
+
+export interface Listing {
+  readonly read: Read
+  /** Shortest time from one request to the next. */
+  readonly interval: Ms
+  /** Names of the partitions; null: not what was asked for. */
+  readonly names: (answer: Answer) => readonly string[] | null
+  /** Why such a list is doubtful for its own sake. */
+  readonly doubt: (answer: Answer, names: readonly string[]) => string | null
+}
+
+/**
+ * Keeps the listing going, and `follow` for each partition that it names. Resolves after `signal` was aborted and
+ * everything begun here has ended.
+ */
+export async function followListing(
+  scheme: Scheme,
+  listing: Listing,
+  follow: (name: string, signal: AbortSignal) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const lives = new Map<string, AbortController>()
+  const ending = new Set<Promise<void>>()
+
+  function begin(name: string): void {
+    const life = new AbortController()
+    lives.set(name, life)
+    const end: Promise<void> = follow(name, life.signal).finally(() => ending.delete(end))
+    ending.add(end)
+  }
+
+  function finish(name: string): void {
+    lives.get(name)?.abort()
+    lives.delete(name)
+  }
+
+  const finishAll = () => {
+    for (const name of [...lives.keys()]) finish(name)
+  }
+  signal.addEventListener('abort', finishAll, { once: true })
+
+  const query: Query = {
+    read: listing.read,
+    from: null,
+    interval: listing.interval,
+    judge: filterJudge(),
+    onAnswer: ({ answer, doubt }) => {
+      const names = listing.names(answer)
+      if (names === null) return failure(`expected a list from ${listing.read.of}, got something else`, 200)
+      const { added, removed } = scheme.table.listed(names, doubt ?? listing.doubt(answer, names))
+      removed.forEach(finish)
+      added.forEach(begin)
+      return null
+    },
+    onFailure: (problem) => {
+      scheme.table.listingFailed(`${listing.read.of}: ${problem.why}`)
+      scheme.onFailure(problem)
+    },
+  }
+  await followQuery(scheme.client, query, scheme.random, signal)
+  await Promise.all(ending)
+}

@@ -1,0 +1,113 @@
+import { existsSync } from 'node:fs'
+import type { CatalogObservation, Engine, Memory, Observation, WeaveReport, World } from '../types.ts'
+import { backoff, pause } from './consul/backoff.ts'
+import { type ConsulSettings, consulSource, readNodeName } from './consul/source.ts'
+import { type DockerEndpoint, dockerSource } from './docker/source.ts'
+import { type Slot, silent, sourceSlot } from './slot.ts'
+import { type Snapshot, snapshotFileSource } from './snapshot-file.ts'
+import type { Source, SourceStatus } from './source.ts'
+import { weaveSource } from './weave.ts'
+
+/** Where the world is observed. */
+export interface WorldSettings {
+  /** A file that takes the place of every other source; null: the real ones. */
+  readonly snapshot: string | null
+  readonly consul: ConsulSettings
+  /** Docker engines by Consul node; null: the local socket, if it is there. */
+  readonly docker: ReadonlyMap<string, DockerEndpoint> | null
+  /** Consul node of the local socket; null: what the agent says. */
+  readonly node: string | null
+  readonly router: string | null
+}
+
+export interface WorldWatch {
+  /** Null until every source has spoken once. */
+  readonly world: () => World | null
+  readonly statuses: () => ReadonlyMap<string, SourceStatus>
+  /** The memory that a snapshot file carries. */
+  readonly memory: () => Memory | null
+  /** Starts, exchanges and ends sources; those whose settings did not change go on. */
+  readonly follow: (settings: WorldSettings) => void
+  /** Resolves when all sources have ended. */
+  readonly close: () => Promise<void>
+}
+
+type Engines = ReadonlyMap<string, Observation<Engine>>
+
+const localSocket = '/var/run/docker.sock'
+const noEngines: Engines = new Map()
+
+/** Observes everything at once. `onReport` is called with the name of the source after each of its reports. */
+export function watchWorld(onReport: (source: string) => void): WorldWatch {
+  const snapshot = sourceSlot<Snapshot>(() => onReport('snapshot'))
+  const consul = sourceSlot<CatalogObservation>(() => onReport('consul'))
+  const docker = sourceSlot<Engines>(() => onReport('docker'))
+  const weave = sourceSlot<Observation<WeaveReport>>(() => onReport('weave'))
+  let inUse = new Map<string, Pick<Slot<unknown>, 'status'>>()
+
+  return {
+    statuses: () => new Map([...inUse].map(([name, slot]) => [name, slot.status()])),
+    memory: () => snapshot.value()?.memory ?? null,
+    world: () => {
+      const at = Date.now()
+      if (inUse.has('snapshot')) {
+        const seen = snapshot.value()
+        return seen === null ? null : { catalog: seen.catalog, engines: seen.engines, weave: seen.weave, at }
+      }
+      const catalog = consul.value()
+      const engines = inUse.has('docker') ? docker.value() : noEngines
+      const report = weave.value()
+      if (catalog === null || engines === null || (inUse.has('weave') && report === null)) return null
+      return { catalog, engines, weave: report, at }
+    },
+    follow: (settings) => {
+      const { snapshot: file, router } = settings
+      snapshot.use(
+        key(file, settings.consul.exposePrefix),
+        file === null ? null : snapshotFileSource(file, settings.consul.exposePrefix),
+      )
+      consul.use(key(file, settings.consul), file === null ? consulSource(settings.consul) : null)
+      const engines = file === null ? enginesSource(settings) : null
+      docker.use(key(file, settings.docker === null ? [settings.node, settings.consul] : [...settings.docker]), engines)
+      weave.use(key(file, router), file === null && router !== null ? weaveSource(router) : null)
+      inUse = new Map<string, Pick<Slot<unknown>, 'status'>>(
+        file === null ? [['consul', consul]] : [['snapshot', snapshot]],
+      )
+      if (engines !== null) inUse.set('docker', docker)
+      if (file === null && router !== null) inUse.set('weave', weave)
+    },
+    close: async () => {
+      await Promise.all([snapshot.close(), consul.close(), docker.close(), weave.close()])
+    },
+  }
+}
+
+function key(...parts: readonly unknown[]): string {
+  return JSON.stringify(parts)
+}
+
+function enginesSource({ docker, node, consul }: WorldSettings): Source<Engines> | null {
+  if (docker !== null) return docker.size === 0 ? null : dockerSource(docker)
+  return existsSync(localSocket) ? localEngineSource(node, consul) : null
+}
+
+/** The engine of this machine. Which Consul node that is only the agent can tell, if the settings don't. */
+function localEngineSource(node: string | null, consul: ConsulSettings): Source<Engines> {
+  return async (report, signal) => {
+    let name = node
+    const retry = backoff(Math.random)
+    for (let failures = 1; name === null && !signal.aborted; failures++) {
+      name = await readNodeName(consul, signal)
+      if (name !== null) break
+      // it holds nobody up: the other sources of addresses go on without it
+      const error = 'the Consul agent does not say which node this is; set weave.node'
+      report({ value: noEngines, status: { ...silent, state: 'stale', error, errors: failures } })
+      await pause(retry.next(), signal)
+    }
+    if (name === null) return
+    await dockerSource(new Map([[name, { url: `unix://${localSocket}`, ca: null, cert: null, key: null }]]))(
+      report,
+      signal,
+    )
+  }
+}

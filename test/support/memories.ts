@@ -1,0 +1,223 @@
+import fc from 'fast-check'
+import { printMatch } from '../../src/routes/grammar.ts'
+import type {
+  Container,
+  Engine,
+  Instance,
+  Match,
+  Memory,
+  Rewrite,
+  RouteSpec,
+  ServiceMemory,
+  WeaveReport,
+} from '../../src/types.ts'
+
+/** Arbitrary values of what is observed and remembered, as the decoders and `decide` make them. */
+
+const hostile = fc.constantFrom(
+  '__proto__',
+  'constructor',
+  'toString',
+  '',
+  'a/b',
+  'été',
+  '\u001b[2J',
+  'web\nbackend x',
+  '😀',
+)
+
+/** Any text that a catalog may hold, strange ones often. */
+export const arbitraryText: fc.Arbitrary<string> = fc.oneof(hostile, fc.string({ maxLength: 12 }))
+
+/** The same, but never empty: a name. */
+export const arbitraryName = arbitraryText.filter((name) => name !== '')
+
+export function arbitraryMap<T>(
+  key: fc.Arbitrary<string>,
+  value: fc.Arbitrary<T>,
+): fc.Arbitrary<ReadonlyMap<string, T>> {
+  return fc
+    .uniqueArray(fc.tuple(key, value), { selector: ([name]) => name, maxLength: 4 })
+    .map((entries) => new Map(entries))
+}
+
+const index = fc.nat(1_000_000)
+const octet = fc.integer({ min: 1, max: 254 })
+export const arbitraryAddress = fc.tuple(octet, octet).map(([c, d]) => `10.2.${c}.${d}`)
+
+/** `prefix` is what the names of its meta keys begin with. */
+export function arbitraryInstance(service: string, prefix: string): fc.Arbitrary<Instance> {
+  const parts = fc.record({
+    node: arbitraryName,
+    nodeAddress: arbitraryAddress,
+    id: arbitraryName,
+    address: fc.oneof(fc.constant(''), arbitraryAddress, arbitraryText),
+    port: fc.integer({ min: -5, max: 70_000 }),
+    tags: fc.array(arbitraryText, { maxLength: 3 }),
+    meta: arbitraryMap(
+      arbitraryText.map((name) => `${prefix}-${name}`),
+      arbitraryText,
+    ),
+    weaveAddress: fc.option(arbitraryAddress),
+    health: fc.constantFrom('passing' as const, 'warning' as const, 'critical' as const, 'maintenance' as const),
+    weights: fc.record({ passing: fc.nat(300), warning: fc.nat(300) }),
+    createIndex: index,
+  })
+  return parts.map((rest) => ({ ...rest, key: `${rest.node}/${rest.id}`, service }))
+}
+
+/** Instances of one service, in order of their keys. */
+export function arbitraryInstances(service: string, prefix: string): fc.Arbitrary<readonly Instance[]> {
+  return fc
+    .uniqueArray(arbitraryInstance(service, prefix), { selector: ({ key }) => key, minLength: 1, maxLength: 3 })
+    .map((instances) => instances.sort((a, b) => Buffer.compare(Buffer.from(a.key), Buffer.from(b.key))))
+}
+
+export function arbitraryServices(prefix: string): fc.Arbitrary<ReadonlyMap<string, readonly Instance[]>> {
+  return fc
+    .uniqueArray(arbitraryName, { maxLength: 4 })
+    .chain((names) => fc.tuple(...names.map((name) => fc.tuple(fc.constant(name), arbitraryInstances(name, prefix)))))
+    .map((entries) => new Map(entries))
+}
+
+const hexId = fc.bigInt({ min: 0n, max: 2n ** 256n - 1n }).map((number) => number.toString(16).padStart(64, '0'))
+const port = fc.integer({ min: 1, max: 65_535 })
+
+export const arbitraryContainer: fc.Arbitrary<Container> = fc
+  .record({
+    id: hexId,
+    name: fc.constantFrom('web-1', '__proto__', 'constructor', 'x_y.z'),
+    running: fc.boolean(),
+    startedAt: fc.constantFrom('2026-01-01T12:00:00.123456789Z', ''),
+    network: fc.oneof(
+      fc.constant({ kind: 'own' as const }),
+      fc.constant({ kind: 'host' as const }),
+      hexId.map((id) => ({ kind: 'container' as const, id })),
+    ),
+    addresses: fc.uniqueArray(arbitraryAddress, { maxLength: 3 }),
+    exposed: fc.array(port, { maxLength: 3 }),
+    published: fc.uniqueArray(fc.tuple(port, port, fc.constantFrom('0.0.0.0', '127.0.0.1')), {
+      selector: String,
+      maxLength: 3,
+    }),
+  })
+  .map(({ exposed, published, ...rest }) => {
+    const rows = published.map(([hostPort, containerPort, hostAddress]) => ({ hostAddress, hostPort, containerPort }))
+    rows.sort(
+      (a, b) =>
+        a.hostPort - b.hostPort || a.containerPort - b.containerPort || (a.hostAddress < b.hostAddress ? -1 : 1),
+    )
+    const ports = [...new Set([...exposed, ...rows.map(({ containerPort }) => containerPort)])].sort((a, b) => a - b)
+    return { ...rest, ports, published: rows }
+  })
+
+export const arbitraryEngine: fc.Arbitrary<Engine> = fc
+  .uniqueArray(arbitraryContainer, { selector: ({ id }) => id, maxLength: 3 })
+  .map((containers) => new Map(containers.map((container) => [container.id, container])))
+
+const peerName = fc.constantFrom('0a:00:00:00:00:01', '0a:00:00:00:00:02', '0a:00:00:00:00:03')
+
+export const arbitraryWeave: fc.Arbitrary<WeaveReport> = fc.record({
+  domain: fc.constantFrom('', 'weave.local'),
+  peers: fc.uniqueArray(
+    fc.record({
+      name: peerName,
+      nickName: arbitraryText,
+      addresses: fc.uniqueArray(arbitraryAddress, { maxLength: 2 }).map((addresses) => addresses.sort()),
+    }),
+    { selector: ({ name }) => name, maxLength: 3 },
+  ),
+  names: fc.array(
+    fc.record({
+      hostname: fc.constantFrom('web.weave.local', 'constructor.weave.local'),
+      peer: peerName,
+      containerId: hexId,
+      address: arbitraryAddress,
+    }),
+    { maxLength: 3 },
+  ),
+  owned: fc
+    .uniqueArray(
+      fc.tuple(
+        hexId,
+        fc.uniqueArray(arbitraryAddress, { minLength: 1, maxLength: 2 }).map((list) => list.sort()),
+      ),
+      { selector: ([id]) => id, maxLength: 3 },
+    )
+    .map((entries) => new Map(entries.sort(([a], [b]) => (a < b ? -1 : 1)))),
+})
+
+const arbitraryMatch: fc.Arbitrary<Match> = fc.oneof(
+  fc.record({
+    host: fc.constantFrom('*', 'shop.example.com', '*.example.com'),
+    path: fc.constantFrom('/', '/api', '/a/b'),
+    kind: fc.constantFrom('prefix' as const, 'exact' as const),
+  }),
+  fc.record({
+    host: fc.constant('x_y.example.com'),
+    path: fc.constantFrom('/a', '/a/'),
+    kind: fc.constant('raw' as const),
+  }),
+)
+
+const arbitraryRewrite: fc.Arbitrary<Rewrite> = fc.record({
+  strip: fc.constantFrom(null, '/api'),
+  add: fc.constantFrom(null, '/v1'),
+  host: fc.constantFrom(null, 'wp.internal'),
+  timeout: fc.option(fc.integer({ min: 1, max: 86_400_000 })),
+  rawpath: fc.boolean(),
+  redirect: fc.constantFrom(
+    null,
+    {
+      code: 301 as const,
+      location: [{ literal: 'https://' }, { variable: 'host' as const }, { variable: 'path' as const }],
+    },
+    { code: 307 as const, location: [{ literal: '/new' }] },
+  ),
+})
+
+const arbitraryRoute: fc.Arbitrary<RouteSpec> = fc
+  .record({
+    match: arbitraryMatch,
+    rewrite: arbitraryRewrite,
+    section: fc.record(
+      {
+        balance: fc.constantFrom('leastconn' as const, 'source' as const),
+        sticky: fc.constantFrom(null, 'SRV'),
+        maxconn: fc.constantFrom(null, 100),
+        proto: fc.constantFrom('http' as const, 'h2c' as const),
+      },
+      { requiredKeys: [] },
+    ),
+    priority: fc.nat(100),
+    drain: fc.option(fc.nat(1e6)),
+    linger: fc.option(fc.nat(1e6)),
+    text: arbitraryText,
+    createIndex: index,
+  })
+  .map((rest) => ({ ...rest, id: printMatch(rest.match) }))
+
+const arbitraryServiceMemory: fc.Arbitrary<ServiceMemory> = fc.record({
+  routes: fc
+    .uniqueArray(arbitraryRoute, { selector: ({ id }) => id, maxLength: 3 })
+    .map((routes) => new Map(routes.map((route) => [route.id, route]))),
+  options: arbitraryMap(fc.constantFrom('balance', 'timeout', '__proto__'), arbitraryText),
+  lingeringSince: fc.option(index),
+  disagreeingSince: fc.option(index),
+  draining: arbitraryMap(arbitraryName, index),
+  bindings: arbitraryMap(
+    arbitraryName,
+    fc.record({ container: hexId, startedAt: arbitraryText, address: arbitraryAddress, createIndex: index }),
+  ),
+})
+
+/** Meta keys of its instances begin with `prefix`. */
+export function arbitraryMemory(prefix: string): fc.Arbitrary<Memory> {
+  return fc.record({
+    catalog: arbitraryServices(prefix).map((services) => ({ services })),
+    engines: arbitraryMap(arbitraryName, arbitraryEngine),
+    weave: fc.option(arbitraryWeave),
+    owners: arbitraryMap(arbitraryName, arbitraryName),
+    services: arbitraryMap(arbitraryName, arbitraryServiceMemory),
+  })
+}
