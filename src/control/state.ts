@@ -1,0 +1,57 @@
+import type { SourceStatus } from '../sources/source.ts'
+import type { Candidate, Decision, Ms, Plan, ReloadReason, RevisionRecord, Running } from '../types.ts'
+
+/** What heddle knows of the HAProxy it works for. */
+export interface HaproxyState {
+  readonly process: 'attach' | 'spawn'
+  /** Its master and its worker answered when last asked. */
+  readonly isConnected: boolean
+  readonly version: string | null
+  readonly pid: number | null
+  /** Workers that still finish requests after a reload. */
+  readonly oldWorkers: number
+  /** Of this heddle's life. */
+  readonly reloads: { readonly success: number; readonly failure: number }
+  /** Why the newest wanted revision does not run; null when it does. */
+  readonly error: string | null
+}
+
+/** A revision that was read back from the running worker. */
+export interface Proof {
+  readonly number: number
+  readonly hash: string
+  readonly routesHash: string
+  readonly at: Ms
+}
+
+/** What one turn of the loop did, for log and metrics. */
+export interface Turn {
+  readonly at: Ms
+  /** Each stage that ran, in milliseconds. */
+  readonly durations: Partial<Record<'decide' | 'render' | 'validate' | 'apply', Ms>>
+  /** `waiting`: a change stands, its time (pacing, backoff, a source) has not come. */
+  readonly outcome: 'unchanged' | 'applied' | 'rejected' | 'waiting'
+  readonly reload: { readonly outcome: 'success' | 'failure'; readonly reasons: readonly ReloadReason[] } | null
+}
+
+/** All that status page, API, metrics and commands read. Published by the loop, whole, after each turn. */
+export interface State {
+  readonly version: string
+  readonly startedAt: Ms
+  readonly at: Ms
+  /** `consul` or `snapshot`, `docker`, `weave`, `templates`, by name. */
+  readonly sources: ReadonlyMap<string, SourceStatus>
+  /** Null until every source has spoken once. */
+  readonly decision: Decision | null
+  /** The newest wanted set of files. */
+  readonly candidate: Candidate | null
+  readonly plan: Plan | null
+  readonly running: Running | null
+  readonly proof: Proof | null
+  readonly haproxy: HaproxyState
+  /** Newest last, bounded. */
+  readonly history: readonly RevisionRecord[]
+  readonly ready: { readonly isReady: boolean; readonly reason: string }
+  /** Of settings and templates: a wrong new version that was not taken, by name. */
+  readonly notices: ReadonlyMap<string, string>
+}

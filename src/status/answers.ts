@@ -1,0 +1,148 @@
+import type { z } from 'zod'
+import type { State } from '../control/state.ts'
+import type { Decision, Ms } from '../types.ts'
+import {
+  findProblems,
+  findRoutes,
+  findServices,
+  type Page,
+  revisionDiffView,
+  revisionsView,
+  revisionView,
+  statusView,
+} from './api.ts'
+import type { Metrics } from './metrics.ts'
+import { openApiDocument } from './openapi.ts'
+import {
+  explainQuery,
+  type OperationName,
+  problemsQuery,
+  revisionParams,
+  revisionsQuery,
+  routesQuery,
+  servicesQuery,
+} from './operations.ts'
+import { readPage } from './page.ts'
+import type { ErrorView } from './views.ts'
+
+export interface Answer {
+  readonly status: number
+  readonly type: string
+  readonly body: string | Buffer
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** What was asked, decoded but not looked at. */
+export interface Asked {
+  readonly query: unknown
+  readonly params: unknown
+}
+
+export interface AnswerSettings {
+  readonly state: () => State
+  readonly explain: (url: string, method: string, live: boolean) => Promise<unknown>
+  readonly config: () => unknown
+  readonly metrics: Metrics
+  readonly now: () => Ms
+  readonly explainTimeout: Ms
+}
+
+type Answerer = (asked: Asked) => Answer | Promise<Answer>
+
+/** By the names of operations: all but `events`, which never ends. */
+export function createAnswers(settings: AnswerSettings): ReadonlyMap<string, Answerer> {
+  const { state, explain, config, metrics, now, explainTimeout } = settings
+  const files = readPage()
+  const answerers: Record<Exclude<OperationName, 'events'>, Answerer> = {
+    page: () => ({ status: 200, ...files.page }),
+    pageStyle: () => ({ status: 200, ...files.pageStyle }),
+    pageScript: () => ({ status: 200, ...files.pageScript }),
+    livez: () => json({ live: true }),
+    readyz: () => {
+      const { isReady, reason } = state().ready
+      return json({ ready: isReady, reason }, isReady ? 200 : 503)
+    },
+    metrics: async () => ({ status: 200, type: metrics.contentType, body: await metrics.text(state(), now()) }),
+    status: () => json(statusView(state(), now())),
+    routes: asking(routesQuery, (query) => list('routes', state(), query, (newest) => findRoutes(newest, query))),
+    services: asking(servicesQuery, (query) =>
+      list('services', state(), query, (newest) => findServices(newest, query)),
+    ),
+    problems: asking(problemsQuery, (query) =>
+      list('problems', state(), query, (newest) => findProblems(newest, query)),
+    ),
+    revisions: asking(revisionsQuery, ({ limit }) => {
+      const all = revisionsView(state())
+      return page({ items: limit === undefined ? all : all.slice(-limit), total: all.length })
+    }),
+    revision: ({ params }) => revision(state(), params, revisionView),
+    revisionDiff: ({ params }) => revision(state(), params, revisionDiffView),
+    explain: asking(explainQuery, async ({ url, method, live }) => {
+      const isLive = live !== undefined && live !== 'false' && live !== '0'
+      const explained = await within(explainTimeout, explain(url, method, isLive))
+      if (explained === 'too late') return refuse(504, 'the answer took too long', 'ask again, or without live')
+      return json(explained.value)
+    }),
+    config: () => json(config()),
+    openapi: () => json(openApiDocument(state().version)),
+  }
+  return new Map(Object.entries(answerers))
+}
+
+export function refuse(status: number, error: string, hint: string): Answer {
+  return json({ error, hint } satisfies ErrorView, status)
+}
+
+function json(value: unknown, status = 200): Answer {
+  return { status, type: 'application/json; charset=utf-8', body: JSON.stringify(value) ?? 'null' }
+}
+
+function page<T>({ items, total }: Page<T>): Answer {
+  return { ...json(items), headers: { 'x-total-count': String(total) } }
+}
+
+/** Whole lists, printed once for a decision: they are large, and slow readers of one share its bytes. */
+const printed = new WeakMap<Decision, Map<string, Answer>>()
+
+function list(name: string, state: State, query: object, find: (state: State) => Page<unknown>): Answer {
+  const isWhole = Object.values(query).every((value) => value === undefined)
+  if (!isWhole || state.decision === null) return page(find(state))
+  const answers = printed.get(state.decision) ?? new Map<string, Answer>()
+  printed.set(state.decision, answers)
+  const known = answers.get(name)
+  if (known !== undefined) return known
+  const answer = page(find(state))
+  const shared = { ...answer, body: Buffer.from(answer.body) }
+  answers.set(name, shared)
+  return shared
+}
+
+function asking<Q extends z.ZodType>(schema: Q, answer: (query: z.output<Q>) => Answer | Promise<Answer>): Answerer {
+  return ({ query }) => {
+    const parsed = schema.safeParse(query)
+    if (parsed.success) return answer(parsed.data)
+    const names = [...new Set(parsed.error.issues.map(({ path }) => path.join('.')))].join(', ')
+    return refuse(400, `wrong query parameter: ${names}`, 'see /api/v1/openapi.json for what each takes')
+  }
+}
+
+function revision(state: State, params: unknown, view: (state: State, number: number) => unknown): Answer {
+  const parsed = revisionParams.safeParse(params)
+  const found = parsed.success ? view(state, Number(parsed.data.number)) : null
+  if (found !== null) return json(found)
+  const kept = state.history.map(({ number }) => number)
+  const hint = kept.length === 0 ? 'the history is empty' : `the history has ${kept[0]} to ${kept.at(-1)}`
+  return refuse(404, 'no such revision', hint)
+}
+
+async function within<T>(limit: Ms, work: Promise<T>): Promise<{ readonly value: T } | 'too late'> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<'too late'>((resolve) => {
+    timer = setTimeout(() => resolve('too late'), limit)
+  })
+  try {
+    return await Promise.race([work.then((value) => ({ value })), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

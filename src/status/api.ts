@@ -1,0 +1,302 @@
+import type { Proof, State } from '../control/state.ts'
+import { printMatch } from '../routes/grammar.ts'
+import { printDuration } from '../routes/options/values.ts'
+import type { SourceStatus } from '../sources/source.ts'
+import type { Backend, Decision, Endpoint, ModelDiff, Ms, Redirect, RevisionRecord, Route, Server } from '../types.ts'
+import { countsOf, fateOf, groupByService, serversByInstance, takesRequests } from './counts.ts'
+import type {
+  ProblemView,
+  RevisionDiffView,
+  RevisionView,
+  RouteView,
+  ServiceView,
+  StateEvent,
+  StatusView,
+} from './views.ts'
+
+/** Pure projections of `State` into the objects that API, page and commands answer with. */
+
+/** All that these read of a state. */
+type Decided = Pick<State, 'decision'>
+
+/** `q` is looked for in host and path, service, and the instances' ids, nodes and addresses. Case is ignored. */
+export interface RouteQuery extends PageQuery {
+  readonly host?: string | undefined
+  readonly service?: string | undefined
+  readonly q?: string | undefined
+}
+
+export interface PageQuery {
+  readonly limit?: number | undefined
+  readonly offset?: number | undefined
+}
+
+/** `items` is the asked-for part of the `total` that were found. */
+export interface Page<T> {
+  readonly items: readonly T[]
+  readonly total: number
+}
+
+/** Every route, in byte order of matches. */
+export function routesView(state: Decided): readonly RouteView[] {
+  return findRoutes(state, {}).items
+}
+
+export function findRoutes(state: Decided, query: RouteQuery): Page<RouteView> {
+  const decision = state.decision
+  if (decision === null) return { items: [], total: 0 }
+  const { backends } = decision.model
+  const text = query.q?.trim().toLowerCase() ?? ''
+  const host = query.host?.toLowerCase()
+  const found = decision.model.routes.filter(
+    (route) =>
+      (host === undefined || route.match.host === host) &&
+      (query.service === undefined || route.service === query.service) &&
+      (text === '' || mentions(route, backends.get(route.backend ?? ''), text)),
+  )
+  return pageOf(found, query, (route) => routeViewOf(route, decision))
+}
+
+function mentions(route: Route, backend: Backend | undefined, text: string): boolean {
+  const has = (candidate: string): boolean => candidate.toLowerCase().includes(text)
+  if (has(printMatch(route.match)) || has(route.service)) return true
+  return (backend?.servers ?? []).some(
+    (server) => server.name.includes(text) || has(server.instance.id) || has(server.instance.node),
+  )
+}
+
+export function routeViewOf(route: Route, decision: Decision): RouteView {
+  const backend = route.backend === null ? undefined : decision.model.backends.get(route.backend)
+  const servers = backend?.servers ?? []
+  const { redirect } = route.rewrite
+  return {
+    host: route.match.host,
+    path: route.match.path,
+    match: route.match.kind,
+    service: route.service,
+    options: optionsView(route, backend),
+    instances: servers.map(serverView),
+    up: servers.filter(takesRequests).length,
+    all: decision.endpoints.get(route.service)?.length ?? 0,
+    owner: decision.memory.owners.get(printMatch(route.match)) ?? route.service,
+    backend: route.backend,
+    redirect: redirect === null ? null : printRedirect(redirect),
+    lingersUntil: printTimeOrNull(route.lingersUntil),
+    isCurrent: route.from.isCurrent,
+    text: route.from.text,
+    problems: countsOf(decision).problemsByService.get(route.service) ?? 0,
+  }
+}
+
+export function serverView(server: Server): RouteView['instances'][number] {
+  return {
+    id: server.instance.id,
+    node: server.instance.node,
+    address: server.address,
+    port: server.port,
+    source: server.source,
+    state: server.state,
+    weight: server.weight,
+    backup: server.backup,
+  }
+}
+
+function optionsView({ rewrite, priority }: Route, backend: Backend | undefined): RouteView['options'] {
+  const section = backend?.section
+  return {
+    ...(rewrite.strip !== null && { strip: rewrite.strip }),
+    ...(rewrite.add !== null && { add: rewrite.add }),
+    ...(rewrite.host !== null && { host: rewrite.host }),
+    ...(rewrite.redirect !== null && { redirect: printRedirect(rewrite.redirect) }),
+    ...(rewrite.timeout !== null && { timeout: printDuration(rewrite.timeout) }),
+    ...(rewrite.rawpath && { rawpath: true }),
+    ...(section !== undefined && section.balance !== 'roundrobin' && { balance: section.balance }),
+    ...(section !== undefined && section.sticky !== null && { sticky: section.sticky }),
+    ...(section !== undefined && section.maxconn !== null && { maxconn: section.maxconn }),
+    ...(section !== undefined && section.proto !== 'http' && { proto: section.proto }),
+    ...(priority !== 0 && { priority }),
+  }
+}
+
+function printRedirect({ code, location }: Redirect): string {
+  const url = location.map((part) => ('literal' in part ? part.literal : `$${part.variable}`)).join('')
+  return `${code},${url}`
+}
+
+/** Every service that has instances, routes or problems, in byte order of names. */
+export function servicesView(state: State): readonly ServiceView[] {
+  return findServices(state, {}).items
+}
+
+export function findServices(
+  state: State,
+  query: PageQuery & { readonly service?: string | undefined },
+): Page<ServiceView> {
+  const decision = state.decision
+  if (decision === null) return { items: [], total: 0 }
+  const routes = groupByService(decision.model.routes)
+  const problems = groupByService(decision.problems)
+  const backends = groupByService(decision.model.backends.values())
+  const names = [...new Set([...decision.endpoints.keys(), ...routes.keys(), ...problems.keys()])]
+  const found = names.filter((name) => query.service === undefined || query.service === name).sort(byteOrder)
+  return pageOf(found, query, (name) => {
+    const servers = serversByInstance(backends.get(name) ?? [])
+    return {
+      name,
+      routes: (routes.get(name) ?? []).map(({ match, lingersUntil }) => ({
+        host: match.host,
+        path: match.path,
+        match: match.kind,
+        lingersUntil: printTimeOrNull(lingersUntil),
+      })),
+      instances: (decision.endpoints.get(name) ?? []).map((endpoint) => instanceView(endpoint, servers)),
+      problems: [...(problems.get(name) ?? [])],
+    }
+  })
+}
+
+function instanceView(endpoint: Endpoint, servers: ReadonlyMap<string, Server>): ServiceView['instances'][number] {
+  const { state, source, server, why } = fateOf(endpoint, servers)
+  const isReachable = endpoint.kind === 'reachable'
+  return {
+    id: endpoint.instance.id,
+    node: endpoint.instance.node,
+    health: endpoint.instance.health,
+    state,
+    address: isReachable ? endpoint.address : null,
+    port: isReachable ? endpoint.port : null,
+    source,
+    weight: server?.weight ?? null,
+    isCorrected: isReachable && endpoint.isCorrected,
+    why,
+  }
+}
+
+/** In order of service, code, instance, subject. */
+export function problemsView(state: Decided): readonly ProblemView[] {
+  return findProblems(state, {}).items
+}
+
+export function findProblems(
+  state: Decided,
+  query: PageQuery & { readonly service?: string | undefined; readonly code?: string | undefined },
+): Page<ProblemView> {
+  const found = (state.decision?.problems ?? []).filter(
+    ({ service, code }) =>
+      (query.service === undefined || query.service === service) && (query.code === undefined || query.code === code),
+  )
+  return pageOf(found, query, (problem) => problem)
+}
+
+/** `now` is what ages count up to: a state stays the newest for as long as nothing changes. */
+export function statusView(state: State, now: Ms): StatusView {
+  const { services, routes, backends, instances, problems } = countsOf(state.decision)
+  return {
+    ready: state.ready.isReady,
+    reason: state.ready.reason,
+    revision: state.proof === null ? null : proofView(state.proof),
+    wanted: state.candidate && { hash: state.candidate.hash, routesHash: state.candidate.routesHash },
+    pending: state.plan && { steps: state.plan.steps.length, reload: [...state.plan.reload] },
+    sources: Object.fromEntries([...state.sources].map(([name, source]) => [name, sourceView(source, now)])),
+    holds: [],
+    haproxy: state.haproxy,
+    counts: { services, routes, backends, instances, problems },
+    notices: Object.fromEntries(state.notices),
+    version: state.version,
+    startedAt: printTime(state.startedAt),
+    at: printTime(state.at),
+  }
+}
+
+function proofView({ number, hash, routesHash, at }: Proof): NonNullable<StatusView['revision']> {
+  return { number, hash, routesHash, provenAt: printTime(at) }
+}
+
+function sourceView({ state, at, error, errors, partitions }: SourceStatus, now: Ms): StatusView['sources'][string] {
+  return { state, ageSeconds: ageSeconds(at, now), error, errors, partitions }
+}
+
+/** With one decimal; never negative, whatever the clock does. Null: it has not spoken. */
+export function ageSeconds(at: Ms | null, now: Ms): number | null {
+  return at === null ? null : Math.max(0, Math.round((now - at) / 100) / 10)
+}
+
+/** What event streams carry: enough to know that there is more to fetch. */
+export function stateEventOf(state: State): StateEvent {
+  const { services, routes, backends, instances, problems } = countsOf(state.decision)
+  return {
+    ready: state.ready.isReady,
+    reason: state.ready.reason,
+    revision: state.proof && { number: state.proof.number, hash: state.proof.hash },
+    sources: Object.fromEntries([...state.sources].map(([name, source]) => [name, source.state])),
+    counts: { services, routes, backends, instances, problems },
+  }
+}
+
+/** Oldest first, as the journal has them. */
+export function revisionsView(state: State): readonly RevisionView[] {
+  return state.history.map(recordView)
+}
+
+/** Null: the number isn't in the history, or not any more. */
+export function revisionView(state: State, number: number): RevisionView | null {
+  const record = recordOf(state, number)
+  return record === null ? null : recordView(record)
+}
+
+export function revisionDiffView(state: State, number: number): RevisionDiffView | null {
+  const record = recordOf(state, number)
+  if (record === null) return null
+  const { routes, servers, backends } = record.diff
+  return {
+    number: record.number,
+    hash: record.hash,
+    routes: copyOf(routes),
+    servers: copyOf(servers),
+    backends: copyOf(backends),
+  }
+}
+
+function recordOf(state: State, number: number): RevisionRecord | null {
+  return state.history.findLast((record) => record.number === number) ?? null
+}
+
+function recordView(record: RevisionRecord): RevisionView {
+  const { routes, servers, backends } = record.diff
+  return {
+    number: record.number,
+    hash: record.hash,
+    routesHash: record.routesHash,
+    at: printTime(record.at),
+    action: record.action,
+    reasons: [...record.reasons],
+    cause: record.cause.join(', '),
+    changes: { routes: sizesOf(routes), servers: sizesOf(servers), backends: sizesOf(backends) },
+  }
+}
+
+function sizesOf({ added, removed, changed }: ModelDiff['routes']): RevisionView['changes']['routes'] {
+  return { added: added.length, removed: removed.length, changed: changed.length }
+}
+
+function copyOf({ added, removed, changed }: ModelDiff['routes']): RevisionDiffView['routes'] {
+  return { added: [...added], removed: [...removed], changed: [...changed] }
+}
+
+/** The part of `all` that is asked for; only that part is projected. */
+function pageOf<T, V>(all: readonly T[], { limit, offset = 0 }: PageQuery, view: (item: T) => V): Page<V> {
+  const items = all.slice(offset, limit === undefined ? undefined : offset + limit)
+  return { items: items.map(view), total: all.length }
+}
+
+function printTime(at: Ms): string {
+  return new Date(at).toISOString()
+}
+
+function printTimeOrNull(at: Ms | null): string | null {
+  return at === null ? null : printTime(at)
+}
+
+function byteOrder(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b))
+}

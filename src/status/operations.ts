@@ -1,0 +1,164 @@
+import { z } from 'zod'
+import {
+  errorView,
+  problemView,
+  revisionDiffView,
+  revisionView,
+  routeView,
+  serviceView,
+  stateEvent,
+  statusView,
+} from './views.ts'
+
+/** Everything that can be asked over HTTP, in one table: the server answers it, the OpenAPI document describes it. */
+
+const mostItems = 10_000
+const page = {
+  limit: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(mostItems)
+    .optional()
+    .describe('longest list wanted; X-Total-Count has all'),
+  offset: z.coerce.number().int().min(0).max(10_000_000).optional(),
+}
+const text = z.string().max(300).optional()
+
+export const routesQuery = z.object({
+  host: text.describe('exactly this host, as the route has it'),
+  service: text.describe('exactly this service'),
+  q: text.describe('text in host and path, service, or an instance'),
+  ...page,
+})
+export const servicesQuery = z.object({ service: text.describe('exactly this service'), ...page })
+export const problemsQuery = z.object({
+  service: text.describe('exactly this service'),
+  code: text.describe('exactly this code'),
+  ...page,
+})
+export const revisionsQuery = z.object({
+  limit: page.limit.describe('only the newest ones'),
+})
+export const revisionParams = z.object({ number: z.string().regex(/^[0-9]{1,9}$/) })
+export const explainQuery = z.object({
+  url: z.string().min(1).max(2048).describe('http://HOST/PATH?QUERY or HOST/PATH'),
+  method: z
+    .string()
+    .regex(/^[A-Z][A-Z-]{0,19}$/)
+    .default('GET'),
+  live: z.enum(['true', 'false', '1', '0', '']).optional().describe('also ask the running HAProxy'),
+})
+
+interface Answer {
+  readonly description: string
+  readonly type: 'application/json' | 'text/html' | 'text/css' | 'text/javascript' | 'text/plain' | 'text/event-stream'
+  readonly schema: z.ZodType
+}
+
+export interface Operation {
+  readonly url: string
+  readonly summary: string
+  readonly query?: z.ZodObject
+  readonly params?: z.ZodObject
+  /** By status. Those of every operation (401, 403, 405, 500) are not repeated. */
+  readonly answers: Readonly<Record<number, Answer>>
+}
+
+const json = (description: string, schema: z.ZodType): Answer => ({ description, type: 'application/json', schema })
+const file = (description: string, type: Answer['type']): Answer => ({ description, type, schema: z.string() })
+const wrongQuery = json('A query parameter is wrong', errorView)
+const noSuchRevision = json('The history has no such revision, or not any more', errorView)
+
+export const operations = {
+  page: { url: '/', summary: 'Page for people, live', answers: { 200: file('HTML', 'text/html') } },
+  pageStyle: { url: '/page.css', summary: 'Style of the page', answers: { 200: file('CSS', 'text/css') } },
+  pageScript: {
+    url: '/page.js',
+    summary: 'Script of the page',
+    answers: { 200: file('JavaScript', 'text/javascript') },
+  },
+  livez: {
+    url: '/livez',
+    summary: 'Whether the process answers; needs no token',
+    answers: { 200: json('It does', z.object({ live: z.literal(true) })) },
+  },
+  readyz: {
+    url: '/readyz',
+    summary: 'Whether a proved revision runs in HAProxy; needs no token',
+    answers: {
+      200: json('One runs', z.object({ ready: z.literal(true), reason: z.string() })),
+      503: json('None runs', z.object({ ready: z.literal(false), reason: z.string() })),
+    },
+  },
+  metrics: { url: '/metrics', summary: 'Prometheus metrics', answers: { 200: file('Metrics', 'text/plain') } },
+  status: {
+    url: '/api/v1/status',
+    summary: 'Readiness, revision, sources, HAProxy',
+    answers: { 200: json('The status', statusView) },
+  },
+  routes: {
+    url: '/api/v1/routes',
+    summary: 'The route table, in byte order of matches',
+    query: routesQuery,
+    answers: { 200: json('Routes', z.array(routeView)), 400: wrongQuery },
+  },
+  services: {
+    url: '/api/v1/services',
+    summary: 'Exposed services with every instance and what became of it',
+    query: servicesQuery,
+    answers: { 200: json('Services', z.array(serviceView)), 400: wrongQuery },
+  },
+  problems: {
+    url: '/api/v1/problems',
+    summary: 'Problems of the input, in order of service and code',
+    query: problemsQuery,
+    answers: { 200: json('Problems', z.array(problemView)), 400: wrongQuery },
+  },
+  revisions: {
+    url: '/api/v1/revisions',
+    summary: 'The newest part of the history, oldest first',
+    query: revisionsQuery,
+    answers: { 200: json('Revisions', z.array(revisionView)), 400: wrongQuery },
+  },
+  revision: {
+    url: '/api/v1/revisions/:number',
+    summary: 'One revision',
+    params: revisionParams,
+    answers: { 200: json('The revision', revisionView), 404: noSuchRevision },
+  },
+  revisionDiff: {
+    url: '/api/v1/revisions/:number/diff',
+    summary: 'What a revision changed',
+    params: revisionParams,
+    answers: { 200: json('The difference', revisionDiffView), 404: noSuchRevision },
+  },
+  explain: {
+    url: '/api/v1/explain',
+    summary: 'Which route takes a request, and why',
+    query: explainQuery,
+    answers: { 200: json('The explanation', z.looseObject({})), 400: wrongQuery },
+  },
+  config: {
+    url: '/api/v1/config',
+    summary: 'Settings in force, secrets left out',
+    answers: { 200: json('Settings', z.looseObject({})) },
+  },
+  events: {
+    url: '/api/v1/events',
+    summary: 'Server-sent events: `status` at once, `state` on each change, `ping` every 15 s',
+    answers: {
+      200: { description: 'Events; the data of `state`', type: 'text/event-stream', schema: stateEvent },
+      503: json('Too many streams are open', errorView),
+    },
+  },
+  openapi: {
+    url: '/api/v1/openapi.json',
+    summary: 'This document',
+    answers: { 200: json('An OpenAPI 3.1 document', z.looseObject({})) },
+  },
+} as const satisfies Record<string, Operation>
+
+export type OperationName = keyof typeof operations
+/** What operations are seen as where only their common shape counts. */
+export const operationTable: ReadonlyMap<string, Operation> = new Map(Object.entries<Operation>(operations))
