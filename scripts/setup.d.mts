@@ -1,0 +1,3 @@
+export class SetupError extends Error {}
+export function requireNode(version?: string): void
+export function findProgram(name: string, folders?: readonly string[]): string | null

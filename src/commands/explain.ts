@@ -1,0 +1,47 @@
+import type { ExplainView } from '../status/explanation.ts'
+import { type ExitCode, exitCodes, type Io } from './context.ts'
+import { painter, table } from './table.ts'
+import type { View } from './view.ts'
+
+export interface ExplainOptions {
+  readonly url: string
+  readonly method: string
+  readonly live: boolean
+  readonly json: boolean
+}
+
+/** Shows which route takes a request, and why. */
+export async function explain(view: View, options: ExplainOptions, io: Io): Promise<ExitCode> {
+  const explained = await view.explain(options.url, options.method, options.live)
+  io.stdout(options.json ? `${JSON.stringify(explained, null, 2)}\n` : printExplanation(explained, io))
+  return exitCodes.done
+}
+
+function printExplanation(explained: ExplainView, io: Io): string {
+  const paint = painter(io.isColoured)
+  const { answer, why, service, route, candidates, instances, live } = explained
+  const good = answer === 'service' || answer === 'redirect'
+  const lines = [`${paint(String(answer), good ? 'green' : 'red')}: ${why}`]
+  if (service !== null) lines.push(`service   ${service}`)
+  if (route !== null) lines.push(`route     ${route.text}${route.isCurrent ? '' : '   (last good version)'}`)
+  if (explained.from.length > 0) {
+    lines.push(`asked by  ${explained.from.join(', ')} (CreateIndex ${explained.createIndex})`)
+  }
+  if (explained.location !== null) lines.push(`location  ${explained.location}`)
+  if (answer === 'service' || answer === 503) lines.push(`sent as   ${explained.host ?? ''}${explained.path}`)
+  if (explained.backend !== null) lines.push(`backend   ${explained.backend}`)
+  let text = `${lines.join('\n')}\n`
+  if (instances.length > 0) {
+    const rows = instances.map(({ address, port, state, weight, source, node, id }) => {
+      return [`${address}:${port}`, state, String(weight), source, node, id]
+    })
+    text += `\n${table(['SERVER', 'STATE', 'WEIGHT', 'PROVED BY', 'NODE', 'INSTANCE'], rows)}`
+  }
+  if (candidates.length > 0) {
+    const rows = candidates.map((one) => [one.route, one.service, one.reason])
+    text += `\n${table(['CANDIDATE', 'SERVICE', 'WHY'], rows)}`
+  }
+  if (live !== null)
+    text += `\n${paint(live.differs || !live.answers ? 'live' : 'live', live.differs ? 'red' : 'green')}: ${live.why}\n`
+  return text
+}

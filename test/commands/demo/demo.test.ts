@@ -1,0 +1,66 @@
+import { existsSync } from 'node:fs'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { heddle } from '../../support/heddle.ts'
+
+const eventSchema = z.object({
+  event: z.string(),
+  source: z.string().optional(),
+  settingsFile: z.string().optional(),
+  requests: z.number().optional(),
+  wrong: z.number().optional(),
+  followed: z.number().optional(),
+  notFollowed: z.number().optional(),
+})
+
+let home: string
+
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), 'heddle-home-'))
+})
+
+afterAll(() => rm(home, { recursive: true, force: true }))
+
+/** An environment in which no Consul is found. */
+function withoutConsul(): Record<string, string> {
+  const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => !existsSync(join(folder, 'consul')))
+  return { PATH: folders.join(delimiter), HOME: home, XDG_CACHE_HOME: home }
+}
+
+async function processesNaming(folder: string): Promise<readonly string[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+  const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')))
+  return lines.filter((line) => line.includes(folder))
+}
+
+describe('heddle demo', () => {
+  it.each([
+    ['a real Consul', {}, /^Consul at /],
+    ['a snapshot file', withoutConsul, /^the snapshot file /],
+  ] as const)(
+    'follows every change of %s, answers every request, and leaves nothing behind',
+    async (_, env, source) => {
+      const { code, stdout, stderr } = await heddle(
+        ['demo', '--for', '8s', '--json'],
+        typeof env === 'function' ? env() : env,
+      )
+      const events = stdout
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => eventSchema.parse(JSON.parse(line)))
+      const said = `${stdout}${stderr}`
+      expect(events[0]?.source, said).toMatch(source)
+      const summary = events.at(-1)
+      expect(summary, said).toMatchObject({ event: 'summary', wrong: 0, notFollowed: 0 })
+      expect(summary?.followed).toBeGreaterThan(2)
+      expect(summary?.requests).toBeGreaterThan(100)
+      expect(code).toBe(0)
+      const folder = dirname(events[0]?.settingsFile ?? '')
+      expect(existsSync(folder)).toBe(false)
+      expect(await processesNaming(folder)).toEqual([])
+    },
+  )
+})
