@@ -287,7 +287,7 @@ function refreshSoon() {
   if (refreshTimer !== 0 || document.hidden) return
   refreshTimer = setTimeout(() => {
     refreshTimer = 0
-    refresh()
+    void refresh()
   }, settle)
 }
 
@@ -316,7 +316,7 @@ function follow() {
 
 function turnTo(offset) {
   view.offset = Math.max(0, offset)
-  refresh()
+  void refresh()
 }
 
 function search(text) {
@@ -357,7 +357,7 @@ function start() {
   })
   document.addEventListener('visibilitychange', refreshSoon)
   setInterval(showSources, 1000)
-  refresh()
+  void refresh()
   follow()
 }
 

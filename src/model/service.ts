@@ -18,6 +18,7 @@ import type {
   ServiceMemory,
 } from '../types.ts'
 import { backendIdOf, sectionHash } from './backend-id.ts'
+import { bindingOf } from './identity.ts'
 import { problem } from './problems.ts'
 import { seatInstances, serversOf } from './servers.ts'
 
@@ -347,14 +348,9 @@ function bindContainers(
 ): ReadonlyMap<string, Binding> {
   const bindings = new Map<string, Binding>()
   for (const endpoint of endpoints) {
-    const { key, createIndex } = endpoint.instance
-    if (endpoint.kind === 'reachable' && endpoint.container !== null) {
-      const { id: container, startedAt } = endpoint.container
-      bindings.set(key, { container, startedAt, address: endpoint.address, createIndex })
-    } else {
-      const known = before.get(key)
-      if (known?.createIndex === createIndex) bindings.set(key, known)
-    }
+    const { key } = endpoint.instance
+    const binding = bindingOf(endpoint, before.get(key))
+    if (binding !== undefined) bindings.set(key, binding)
   }
   return bindings
 }

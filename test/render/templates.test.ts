@@ -151,7 +151,12 @@ describe('a template that does not place what has to be placed is refused', () =
       'comes before',
       1,
     ],
-    ['the backend has another name', (s: string) => s.replace('backend <%= it.id %>', 'backend x'), '"backend x', 'last'],
+    [
+      'the backend has another name',
+      (s: string) => s.replace('backend <%= it.id %>', 'backend x'),
+      '"backend x',
+      'last',
+    ],
     ['there is no section', (s: string) => s.replace('backend <%= it.id %> from routed', ''), 'no section', 'last'],
     ['there is a second section', (s: string) => `${s}\nlisten more\n`, '"listen more"', 'any'],
     ['there is a server of its own', (s: string) => `${s}  server a 10.2.1.1:80\n`, '"server a', 'last'],
