@@ -44,7 +44,7 @@ describe('heddle demo', () => {
     'follows every change of %s, answers every request, and leaves nothing behind',
     async (_, env, source) => {
       const { code, stdout, stderr } = await heddle(
-        ['demo', '--for', '8s', '--json'],
+        ['demo', '--for', '10s', '--json'],
         typeof env === 'function' ? env() : env,
       )
       const events = stdout
@@ -55,7 +55,8 @@ describe('heddle demo', () => {
       expect(events[0]?.source, said).toMatch(source)
       const summary = events.at(-1)
       expect(summary, said).toMatchObject({ event: 'summary', wrong: 0, notFollowed: 0 })
-      expect(summary?.followed).toBeGreaterThan(2)
+      // how many fit into the time is the machine's affair; the exit code wants one at least
+      expect(summary?.followed, said).toBeGreaterThan(0)
       expect(summary?.requests).toBeGreaterThan(100)
       expect(code).toBe(0)
       const folder = dirname(events[0]?.settingsFile ?? '')
