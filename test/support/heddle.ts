@@ -16,8 +16,13 @@ export interface Finished {
   readonly stderr: string
 }
 
-/** Settings of a folder as a file; `more` are further lines of YAML. Containers may be anywhere on loopback. */
-export async function writeSettings(folder: WorkFolder, kind: 'attach' | 'spawn', more = ''): Promise<string> {
+/** Settings of a folder as a file; `more` are further lines of YAML, `weave` further keys of that section. Containers may be anywhere on loopback. */
+export async function writeSettings(
+  folder: WorkFolder,
+  kind: 'attach' | 'spawn',
+  more = '',
+  weave = 'docker: {}',
+): Promise<string> {
   const file = join(dirname(folder.directory), 'heddle.yaml')
   const text = `
 haproxy:
@@ -29,7 +34,7 @@ haproxy:
   bind: ["${folder.address}:${folder.port}"]
   statsBind: "${folder.address}:${await freePort(folder.address)}"
   accessLog: off
-weave: {cidr: 127.0.0.0/8, reserved: [], docker: {}}
+weave: {cidr: 127.0.0.0/8, reserved: [], ${weave}}
 status: {listen: "${folder.address}:${await freePort(folder.address)}"}
 apply: {reloadEvery: 100ms}
 log: {level: debug, format: json}
