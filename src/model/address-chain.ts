@@ -1,9 +1,9 @@
+import { type ProblemCode, problem } from '../problems.ts'
 import type { AddressSource, Container, Endpoint, Instance, ModelSettings } from '../types.ts'
 import { hostPort, movedPort, ownPort, portsOf } from './container-ports.ts'
 import type { Located, Mapping } from './containers.ts'
 import type { Evidence, Identity, RegistratorId } from './identity.ts'
 import type { AddressRules, AddressVerdict } from './ipv4.ts'
-import { type ProblemCode, problem } from './problems.ts'
 import type { WeaveAddress, WeaveIndex } from './weave-names.ts'
 
 /** Everything known about addresses at one moment, indexed. */

@@ -1,5 +1,5 @@
+import { problem } from '../problems.ts'
 import type { Backend, BackendId, MatchKey, Model, Problem, Route } from '../types.ts'
-import { problem } from './problems.ts'
 import type { Claim, ServiceOutcome } from './service.ts'
 
 export interface Settlement {

@@ -1,6 +1,6 @@
+import { problem } from '../problems.ts'
 import type { InstanceRequest } from '../routes/request.ts'
 import type { Endpoint, Instance, Ms, Problem, Server, ServerState } from '../types.ts'
-import { problem } from './problems.ts'
 
 /** HAProxy refuses a greater weight. */
 const greatestWeight = 256

@@ -1,3 +1,4 @@
+import { problem } from '../problems.ts'
 import { printMatch } from '../routes/grammar.ts'
 import type { Options } from '../routes/options/option.ts'
 import { optionTable } from '../routes/options/table.ts'
@@ -19,7 +20,6 @@ import type {
 } from '../types.ts'
 import { backendIdOf, sectionHash } from './backend-id.ts'
 import { bindingOf } from './identity.ts'
-import { problem } from './problems.ts'
 import { seatInstances, serversOf } from './servers.ts'
 
 const mostRoutes = 64

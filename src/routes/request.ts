@@ -1,4 +1,4 @@
-import { type ProblemCode, problem } from '../model/problems.ts'
+import { type ProblemCode, problem } from '../problems.ts'
 import type { Instance, Match, MatchKey, ModelSettings, Problem, Rewrite, RouteSpec, SectionOptions } from '../types.ts'
 import { parseMatch, printMatch } from './grammar.ts'
 import type { Option, OptionLevel, Options } from './options/option.ts'

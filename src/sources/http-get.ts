@@ -1,7 +1,7 @@
 import http from 'node:http'
 import https from 'node:https'
 import { StringDecoder } from 'node:string_decoder'
-import { printable } from '../model/problems.ts'
+import { printable } from '../problems.ts'
 import type { Ms } from '../types.ts'
 
 /** PEM texts, not file names. */

@@ -1,5 +1,5 @@
 import type { Turn } from '../control/state.ts'
-import { problemCodes } from '../model/problems.ts'
+import { problemCodes } from '../problems.ts'
 import { addressSources, reloadReasonCodes, serverStates } from './views.ts'
 
 export const outcomes = ['unchanged', 'applied', 'rejected', 'waiting'] as const satisfies readonly Turn['outcome'][]

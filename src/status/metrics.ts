@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { State, Turn } from '../control/state.ts'
-import { problemCodes } from '../model/problems.ts'
+import { problemCodes } from '../problems.ts'
 import type { Ms } from '../types.ts'
 import { ageSeconds } from './api.ts'
 import { type Counts, countsOf } from './counts.ts'

@@ -1,6 +1,6 @@
 import type { State } from '../../src/control/state.ts'
 import { emptyMemory } from '../../src/model/decide.ts'
-import { problem } from '../../src/model/problems.ts'
+import { problem } from '../../src/problems.ts'
 import { printMatch } from '../../src/routes/grammar.ts'
 import type {
   Backend,

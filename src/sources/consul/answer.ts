@@ -1,5 +1,5 @@
 import http from 'node:http'
-import { printable } from '../../model/problems.ts'
+import { printable } from '../../problems.ts'
 
 /** What became of a request. */
 

@@ -1,4 +1,4 @@
-import type { Problem } from '../types.ts'
+import type { Problem } from './types.ts'
 
 /**
  * Every problem code with what to do about it. Codes are stable: scripts and alerts depend on them.

@@ -2,8 +2,8 @@ import { askLive } from '../haproxy/live.ts'
 import type { HaproxySockets } from '../haproxy/observe.ts'
 import type { Explanation, Question } from '../model/explain.ts'
 import { hostName } from '../model/match.ts'
-import type { LiveView } from '../status/explanation.ts'
 import type { RunningServer, Server } from '../types.ts'
+import type { LiveView } from './explanation.ts'
 
 const nothing = { key: null, backend: null, servers: [], differs: false }
 

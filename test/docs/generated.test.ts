@@ -1,0 +1,37 @@
+import { expect, it } from 'vitest'
+import { problemCodes } from '../../src/problems.ts'
+import { type MetricRow, metricTable } from '../../src/status/metric-table.ts'
+
+/** Pages that are made from the code: `npx vitest run test/docs -u` writes them anew. */
+
+const page = (lines: readonly string[]) => `${lines.join('\n')}\n`
+
+it('docs/problems.md names every problem with what to write instead', async () => {
+  const rows = Object.entries(problemCodes).map(([code, hint]) => `| \`${code}\` | ${hint.replaceAll('|', '\\|')} |`)
+  const head = [
+    '# Problems',
+    '',
+    'What `heddle lint`, the API and `heddle_problems{code}` call a mistake. Codes are stable.',
+    '',
+  ]
+  await expect(page([...head, '| code | what to do |', '| --- | --- |', ...rows])).toMatchFileSnapshot(
+    '../../docs/problems.md',
+  )
+})
+
+it('docs/metrics.md names every metric with its type, labels and meaning', async () => {
+  const rows = Object.entries<MetricRow>(metricTable).map(([name, { type, help, labels = {} }]) => {
+    const named = Object.entries(labels).map(([label, values]) => {
+      return `\`${label}\`: ${typeof values === 'string' ? values : values.join(', ')}`
+    })
+    return `| \`${name}\` | ${type} | ${named.join('; ')} | ${help} |`
+  })
+  const head = [
+    '# Metrics',
+    '',
+    'What `/metrics` of the status endpoint says, beside the metrics of Node.js itself.',
+    '',
+  ]
+  const columns = ['| name | type | labels | meaning |', '| --- | --- | --- | --- |']
+  await expect(page([...head, ...columns, ...rows])).toMatchFileSnapshot('../../docs/metrics.md')
+})
