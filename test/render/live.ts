@@ -7,8 +7,9 @@ import { join } from 'node:path'
 import { renderCandidate } from '../../src/render/config.ts'
 import { loadTemplates } from '../../src/render/templates.ts'
 import type { Model, RenderSettings } from '../../src/types.ts'
-import { atEnd, eventually, freePort, haproxyBin, ownAddress } from '../support/haproxy.ts'
+import { atEnd, eventually, haproxyBin, ownAddress } from '../support/haproxy.ts'
 import { renderSettings } from '../support/models.ts'
+import { freePorts } from '../support/ports.ts'
 
 /** A real HAProxy that runs what was rendered, asked byte by byte. */
 
@@ -27,14 +28,15 @@ export interface Edge {
 /** Starts HAProxy with the rendered files, without a master; it listens on an address of its own. */
 export async function startEdge(made: Model, change: Partial<RenderSettings> = {}): Promise<Edge> {
   const address = ownAddress()
-  const ports = [await freePort(address), await freePort(address), await freePort(address)] as const
+  // all at once: one after the other could be the same, and HAProxy would share it between two frontends
+  const [http = 0, stats = 0, monitor = 0] = await freePorts(3, address)
   const folder = await mkdtemp(join(tmpdir(), 'hr-'))
   atEnd(() => rm(folder, { recursive: true, force: true }))
   const settings: RenderSettings = {
     ...renderSettings,
-    bind: [`${address}:${ports[0]}`],
-    statsBind: `${address}:${ports[1]}`,
-    monitor: `${address}:${ports[2]}/haproxy_status`,
+    bind: [`${address}:${http}`],
+    statsBind: `${address}:${stats}`,
+    monitor: `${address}:${monitor}/haproxy_status`,
     statsSocket: join(folder, 's.sock'),
     ...change,
   }
@@ -58,7 +60,7 @@ export async function startEdge(made: Model, change: Partial<RenderSettings> = {
     if (child.exitCode !== null) throw new Error(`HAProxy ended at its start:\n${log}`)
     return (await command('show info').catch(() => '')).includes(rendering.candidate.structure)
   })
-  return { address, port: ports[0], statsPort: ports[1], monitorPort: ports[2], log: () => log, command, stop }
+  return { address, port: http, statsPort: stats, monitorPort: monitor, log: () => log, command, stop }
 }
 
 /** Sends bytes as they are; resolves with all that came until the other side closed. */

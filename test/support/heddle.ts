@@ -4,7 +4,8 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { workers } from '../../src/haproxy/master.ts'
-import { atEnd, eventually, freePort, haproxyBin, killGroup, type WorkFolder } from './haproxy.ts'
+import { atEnd, eventually, haproxyBin, killGroup, type WorkFolder } from './haproxy.ts'
+import { freePorts } from './ports.ts'
 
 /** The compiled heddle as a child process, on a work folder. */
 
@@ -24,6 +25,7 @@ export async function writeSettings(
   weave = 'docker: {}',
 ): Promise<string> {
   const file = join(dirname(folder.directory), 'heddle.yaml')
+  const [stats, status] = await portsBeside(folder)
   const text = `
 haproxy:
   process: ${kind}
@@ -32,15 +34,21 @@ haproxy:
   masterSocket: ${folder.masterSocket}
   statsSocket: ${folder.statsSocket}
   bind: ["${folder.address}:${folder.port}"]
-  statsBind: "${folder.address}:${await freePort(folder.address)}"
+  statsBind: "${folder.address}:${stats}"
   accessLog: off
 weave: {cidr: 127.0.0.0/8, reserved: [], ${weave}}
-status: {listen: "${folder.address}:${await freePort(folder.address)}"}
+status: {listen: "${folder.address}:${status}"}
 apply: {reloadEvery: 100ms}
 log: {level: debug, format: json}
 ${more}`
   await writeFile(file, text)
   return file
+}
+
+/** Two ports that are neither each other's nor the folder's own. */
+async function portsBeside(folder: WorkFolder): Promise<readonly number[]> {
+  const free = await freePorts(3, folder.address)
+  return free.filter((port) => port !== folder.port)
 }
 
 /** Runs a command to its end. */
