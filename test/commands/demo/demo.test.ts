@@ -63,5 +63,6 @@ describe('heddle demo', () => {
       expect(existsSync(folder)).toBe(false)
       expect(await processesNaming(folder)).toEqual([])
     },
+    120_000,
   )
 })
