@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs'
 import { type Logger, pino } from 'pino'
-import { escapeUnprintable, hideUserinfo } from './settings/printable.ts'
+import { escapeUnprintable, hideUserinfo } from './printable.ts'
 import type { Settings } from './settings/schema.ts'
 
 /**

@@ -1,3 +1,4 @@
+import { escapeUnprintable } from './printable.ts'
 import type { Problem } from './types.ts'
 
 /**
@@ -39,11 +40,7 @@ const longestSubject = 200
 /** Shortens untrusted text and shows control and direction characters as escapes, so that it can be printed anywhere. */
 export function printable(text: string): string {
   const short = text.length > longestSubject ? `${text.slice(0, longestSubject)}…` : text
-  return short.replace(
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal or a log
-    /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]/gu,
-    (character) => `\\u${character.codePointAt(0)?.toString(16).padStart(4, '0')}`,
-  )
+  return escapeUnprintable(short)
 }
 
 /** `hint` replaces the table's where something more precise can be said. `subject` may be raw catalog text. */

@@ -19,7 +19,8 @@ const stages = [
   ['routes'],
   ['log.ts'],
   ['settings'],
-  ['types.ts', 'problems.ts', 'version.ts'],
+  ['problems.ts'],
+  ['backoff.ts', 'disk.ts', 'errors.ts', 'printable.ts', 'types.ts', 'version.ts'],
 ]
 
 const stageOf = (file: string) => stages.findIndex((stage) => stage.includes(file.split('/')[0] ?? ''))

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createLogger, type LogOptions } from '../src/log.ts'
-import { escapeUnprintable } from '../src/settings/printable.ts'
+import { escapeUnprintable } from '../src/printable.ts'
 
 function createRecorded(options: Partial<LogOptions> = {}) {
   const lines: string[] = []

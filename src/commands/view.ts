@@ -4,8 +4,8 @@ import { wakes } from '../control/flow.ts'
 import { getOverSocket } from '../control/socket.ts'
 import type { State } from '../control/state.ts'
 import { decide, emptyMemory } from '../model/decide.ts'
-import { explain, parseQuestion } from '../model/explain.ts'
 import { decodeMemory } from '../model/memory-text.ts'
+import { hideUserinfo } from '../printable.ts'
 import { renderCandidate } from '../render/config.ts'
 import { loadTemplates } from '../render/templates.ts'
 import { consulSettings, modelSettings, renderSettings } from '../settings/projections.ts'
@@ -13,8 +13,8 @@ import type { Settings } from '../settings/schema.ts'
 import { type WorldWatch, watchWorld } from '../sources/world.ts'
 import { problemsView, routesView } from '../status/api.ts'
 import { type CandidateView, candidateView, candidateViewOf, snapshotOf } from '../status/documents.ts'
-import { type ExplainView, explainView, explanationView } from '../status/explanation.ts'
-import { compareLive } from '../status/live.ts'
+import { explainRequest } from '../status/explain.ts'
+import { type ExplainView, explainView } from '../status/explanation.ts'
 import { type ProblemView, problemView, type RouteView, routeView } from '../status/views.ts'
 import type { Candidate, Decision, Memory, World } from '../types.ts'
 
@@ -82,16 +82,12 @@ function messageIn(body: unknown): string | null {
 async function viewOfSources(settings: Settings, snapshot: string | null, signal: AbortSignal): Promise<View> {
   const { world, memory } = await observeOnce(settings, snapshot, signal)
   const decision = decide(world, memory ?? (await readMemory(settings)), modelSettings(settings))
-  const source = snapshot === null ? `Consul at ${withoutUser(settings.consul.address)}` : snapshot
+  const source = snapshot === null ? `Consul at ${hideUserinfo(settings.consul.address, '(hidden)')}` : snapshot
   return {
     origin: `from ${source}, with the memory in ${settings.haproxy.directory}${snapshot === null ? '; no heddle runs there' : ''}`,
     routes: async () => routesView(stillState(decision)),
     problems: async () => problemsView(stillState(decision)),
-    explain: async (url, method, live) => {
-      const explanation = explain(decision.model, parseQuestion(url, method), settings.haproxy.paths)
-      const asked = live ? await compareLive(settings.haproxy, parseQuestion(url, method), explanation) : null
-      return explanationView(explanation, decision, asked)
-    },
+    explain: (url, method, live) => explainRequest(decision, settings.haproxy, { url, method, live }),
     candidate: async () => candidateViewOf(await renderOnce(decision, settings)),
     snapshot: async () => snapshotOf(decision, settings.expose.prefix),
   }
@@ -154,10 +150,6 @@ async function readMemory(settings: Settings): Promise<Memory> {
   const text = await readFile(`${settings.haproxy.directory}/memory.json`, 'utf8').catch(() => null)
   const decoded = text === null ? null : decodeMemory(text)
   return decoded?.kind === 'ok' ? decoded.memory : emptyMemory
-}
-
-function withoutUser(url: string): string {
-  return url.replace(/\/\/[^@/]*@/, '//')
 }
 
 /** A state of which only the decision is known, for the projections. */

@@ -1,6 +1,6 @@
 import { checkConfiguration, haproxyVersion } from '../haproxy/check.ts'
 import { versionProblem } from '../haproxy/dialect.ts'
-import type { RevisionStore } from '../haproxy/files.ts'
+import type { RevisionStore, Used } from '../haproxy/files.ts'
 import { type HaproxySockets, observeIdentity, observeRunning } from '../haproxy/observe.ts'
 import { fileLimit, type HaproxyProcess } from '../haproxy/process.ts'
 import { maxconnProblem, reload } from '../haproxy/reload.ts'
@@ -18,6 +18,9 @@ export type Applied = (
   | { /** Read back: this is what serves now. */ readonly kind: 'running'; readonly running: Running }
   | { /** On disk for whenever HAProxy is there. */ readonly kind: 'installed'; readonly why: string }
   | {
+      /** The signal came first: what is on disk is whole, how far it got is for the next start to find out. */ readonly kind: 'interrupted'
+    }
+  | {
       readonly kind: 'rejected'
       readonly stage: 'write' | 'check' | 'reload'
       readonly why: string
@@ -29,7 +32,7 @@ const longestWhy = 2000
 /**
  * Brings a candidate into HAProxy: write, prove with `haproxy -c`, swap `current`, reload, read back. When the reload
  * does not go through, what `current` was before is back on disk, so that a HAProxy which restarts finds what served last.
- * `running` is what runs now, null when no HAProxy answers; `maxconn` is what the candidate asks for, null if nothing.
+ * `running` is what runs now, null when no worker answers; `maxconn` is what the candidate asks for, null if nothing.
  * Never rejects.
  */
 export async function applyCandidate(
@@ -50,45 +53,59 @@ export async function applyCandidate(
   if (written.kind === 'failed') return rejected('write', written.why)
   const check = await checkConfiguration(target.bin, `${written.path}/haproxy.cfg`, { signal })
   validated = performance.now()
+  if (signal.aborted) return { kind: 'interrupted', isReload: false, ...end() }
   if (check.kind === 'invalid') return rejected('check', `${target.bin} -c refuses it: ${check.output}`)
   if (check.kind === 'failed') return rejected('check', check.why)
   const mismatch = running === null ? null : await versionMismatch(target.bin, running, signal)
+  if (signal.aborted) return { kind: 'interrupted', isReload: false, ...end() }
   if (mismatch !== null) return rejected('check', mismatch)
 
   const used = await target.store.use(candidate.hash)
   if (used.kind === 'failed') return rejected('write', used.why)
   const present = await target.process.ensure(signal)
-  if (present.kind === 'down') return { kind: 'installed', why: present.why, isReload: false, ...end() }
+  if (present.kind === 'down') {
+    if (signal.aborted) return { kind: 'interrupted', isReload: false, ...end() }
+    if (running === null) return { kind: 'installed', why: present.why, isReload: false, ...end() }
+    // a worker serves, but its master can't be told
+    return rejected('reload', `${present.why}${await goBack(used)}`)
+  }
   // one that was started just now has read the new files already
   const isReload = present.how === 'found'
   if (isReload) {
-    const excess = maxconn === null ? null : await excessOf(maxconn, present.pid, target)
-    if (excess !== null) return rejected('check', `${excess}${await goBack(target, used.previous)}`)
+    const excess = maxconn === null ? null : await excessOf(maxconn, present.pid, target, signal)
+    if (excess !== null) return rejected('check', `${excess}${await goBack(used)}`)
     const expected = { structure: candidate.structure, revision: candidate.hash }
-    const outcome = await reload({ ...target.sockets, expected })
+    const outcome = await reload({ ...target.sockets, expected, signal })
+    // it was proved, and HAProxy may have loaded it already: going back would only make disk and worker differ
+    if (signal.aborted) return { kind: 'interrupted', isReload, ...end() }
     if (outcome.kind === 'failed') {
-      const note = await goBack(target, used.previous)
+      const note = await goBack(used)
       return rejected('reload', `${outcome.why}${note}`, true)
     }
   }
-  const observed = await observeRunning(target.sockets)
+  const observed = await observeRunning({ ...target.sockets, signal })
+  if (signal.aborted) return { kind: 'interrupted', isReload, ...end() }
   if (observed.kind === 'absent') return { kind: 'installed', why: observed.why, isReload, ...end() }
   await target.store.prune()
   return { kind: 'running', running: observed.running, isReload, ...end() }
 }
 
 /** What `haproxy -c` does not find: more connections than the running HAProxy may open files for. */
-async function excessOf(maxconn: number, masterPid: number, { sockets }: Target): Promise<string | null> {
-  const observed = await observeIdentity(sockets)
+async function excessOf(
+  maxconn: number,
+  masterPid: number,
+  { sockets }: Target,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const observed = await observeIdentity({ ...sockets, signal })
   if (observed.kind === 'absent') return null
   return maxconnProblem(maxconn, observed.identity, await fileLimit(masterPid, sockets.masterSocket))
 }
 
 /** The files that served before are back in place when this resolves; else it says why not. */
-async function goBack(target: Target, previous: string | null): Promise<string> {
-  if (previous === null) return ''
-  const restored = await target.store.use(previous)
-  return restored.kind === 'failed' ? `; and the files before could not be put back: ${restored.why}` : ''
+async function goBack({ undo }: Used): Promise<string> {
+  const undone = await undo()
+  return undone.kind === 'failed' ? `; and the files before could not be put back: ${undone.why}` : ''
 }
 
 async function versionMismatch(bin: string, running: Running, signal: AbortSignal): Promise<string | null> {

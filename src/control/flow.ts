@@ -18,7 +18,8 @@ export interface Wakes {
   readonly wake: (cause: string) => void
   /**
    * Resolves as soon as a cause stands, `until` (monotonic; null: never) has come, or `signal` is aborted, whichever
-   * is first, and takes the causes with it. It never rejects. One waiter at a time.
+   * is first, and takes the causes with it. It never rejects. One waiter at a time. Timers and I/O get their turn even
+   * when there is nothing to wait for.
    */
   readonly next: (until: Ms | null, signal: AbortSignal) => Promise<Awoken>
 }
@@ -41,7 +42,8 @@ export function wakes(): Wakes {
     },
     next: async (until, signal) => {
       if (ring !== null) throw new Error('expected one waiter, got a second')
-      if (causes.size === 0 && !signal.aborted && !isPast(until)) {
+      if (causes.size > 0 || signal.aborted || isPast(until)) await new Promise((resolve) => setImmediate(resolve))
+      else {
         await new Promise<void>((resolve) => {
           let timer: NodeJS.Timeout | null = null
           const end = () => {
@@ -70,21 +72,4 @@ export function wakes(): Wakes {
 
 function isPast(until: Ms | null): boolean {
   return until !== null && performance.now() >= until
-}
-
-/**
- * When a burst is taken for settled: `quiet` after its last change, but never later than `longest` after its first.
- * All four are milliseconds; `first` and `last` on one clock, which the answer is on too.
- */
-export function settleAt(burst: { first: Ms; last: Ms }, settle: { quiet: Ms; longest: Ms }): Ms {
-  return Math.min(burst.last + settle.quiet, burst.first + settle.longest)
-}
-
-/**
- * How long to wait before attempt number `failures + 1`: full jitter, so anything from 0 up to a ceiling that doubles with
- * every failure from `first` to `longest`. `random` is from [0, 1), for tests to choose.
- */
-export function backoff(failures: number, limits: { first: Ms; longest: Ms }, random: number = Math.random()): Ms {
-  const doublings = Math.max(0, failures - 1)
-  return random * Math.min(limits.longest, limits.first * 2 ** doublings)
 }

@@ -2,8 +2,9 @@ import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { syncFolder } from '../disk.ts'
+import { codeOf, messageOf } from '../errors.ts'
 import type { ModelDiff, RevisionRecord } from '../types.ts'
-import { codeOf, messageOf, syncFolder } from './disk.ts'
 
 /**
  * The journal: every revision is a line of JSON in `<directory>/journal/NNNNNN.jsonl`, on disk before it is acted upon. The

@@ -1,6 +1,8 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { syncFolder } from '../disk.ts'
+import { codeOf, messageOf } from '../errors.ts'
 import { decodeMemory, encodeMemory } from '../model/memory-text.ts'
 import type { Memory, Ms } from '../types.ts'
 
@@ -84,10 +86,8 @@ async function readOwn(path: string): Promise<Read> {
     if (stats.size > largest) return { kind: 'invalid', why: `expected at most ${largest} bytes, got ${stats.size}` }
     return { kind: 'text', text: await handle.readFile('utf8') }
   } catch (error) {
-    if (error instanceof Error && 'code' in error) {
-      if (error.code === 'ENOENT') return { kind: 'none' }
-      if (error.code === 'ELOOP') return { kind: 'invalid', why: 'expected a regular file, got a link' }
-    }
+    if (codeOf(error) === 'ENOENT') return { kind: 'none' }
+    if (codeOf(error) === 'ELOOP') return { kind: 'invalid', why: 'expected a regular file, got a link' }
     return { kind: 'invalid', why: messageOf(error) }
   } finally {
     await handle?.close().catch(() => {})
@@ -105,18 +105,4 @@ async function setAside(directory: string, now: Ms): Promise<string | null> {
   } catch {
     return null
   }
-}
-
-/** Makes the new name durable. */
-async function syncFolder(directory: string): Promise<void> {
-  const handle = await open(directory, constants.O_RDONLY)
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

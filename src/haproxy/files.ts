@@ -1,8 +1,9 @@
 import { lstat, readdir, readlink, rename, rm, symlink, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
+import { syncFolder } from '../disk.ts'
+import { codeOf } from '../errors.ts'
 import type { Candidate } from '../types.ts'
 import {
-  codeOf,
   explainError,
   folderProblem,
   holds,
@@ -12,7 +13,6 @@ import {
   removeFolder,
   removeUnfinished,
   setFolderOwnership,
-  syncFolder,
   unfinishedName,
   writeFolder,
 } from './folders.ts'
@@ -32,6 +32,12 @@ export interface StoreFailure {
   readonly why: string
 }
 
+export interface Used {
+  readonly kind: 'used'
+  /** Lets `current` lead to where it led before, whatever that was; where it led nowhere, it stays. */
+  readonly undo: () => Promise<{ readonly kind: 'undone' } | StoreFailure>
+}
+
 /**
  * Revisions on disk: `<directory>/revisions/<hash>/`, and `<directory>/current`, a relative symbolic link to the one
  * that HAProxy starts with. At every moment, also after kill -9 or a power cut, `current` leads to one whole set.
@@ -47,8 +53,8 @@ export interface RevisionStore {
    * other contents (somebody edited it) is replaced. `path` is its folder.
    */
   write(candidate: Candidate): Promise<{ readonly kind: 'written'; readonly path: string } | StoreFailure>
-  /** Lets `current` lead to a set that was written. `previous` is where it led before, to go back. */
-  use(hash: string): Promise<{ readonly kind: 'used'; readonly previous: string | null } | StoreFailure>
+  /** Lets `current` lead to a set that was written. */
+  use(hash: string): Promise<Used | StoreFailure>
   /** Where `current` leads; null when that is nothing, or none of our sets. */
   current(): Promise<string | null>
   /** Whether the set on disk is, byte for byte, this one. */
@@ -62,6 +68,10 @@ export interface RevisionStore {
 const hashPattern = /^[0-9a-f]{8,64}$/
 const fileName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const configuration = 'haproxy.cfg'
+
+function linkTo(name: string): string {
+  return `revisions/${name}`
+}
 
 export function revisionStore({ directory, gid = null, mode = 0o640 }: StoreOptions): RevisionStore {
   const ownership: Ownership = { gid, mode }
@@ -78,7 +88,8 @@ export function revisionStore({ directory, gid = null, mode = 0o640 }: StoreOpti
     return /^revisions\/([^/]+)$/.exec(text)?.[1] ?? null
   }
 
-  async function point(name: string): Promise<void> {
+  /** `text` is what the link holds: relative, but where it was somebody else's. */
+  async function point(text: string): Promise<void> {
     const found = await lstat(link).catch((error: unknown) => {
       if (codeOf(error) === 'ENOENT') return null
       throw error
@@ -86,7 +97,7 @@ export function revisionStore({ directory, gid = null, mode = 0o640 }: StoreOpti
     if (found !== null && !found.isSymbolicLink())
       throw new Error('is not a symbolic link; somebody put it there, move it away')
     const fresh = join(directory, unfinishedName())
-    await symlink(`revisions/${name}`, fresh)
+    await symlink(text, fresh)
     try {
       await rename(fresh, link)
     } catch (error) {
@@ -104,13 +115,13 @@ export function revisionStore({ directory, gid = null, mode = 0o640 }: StoreOpti
     const name = candidate.hash
     const isCurrent = (await target()) === name
     const standIn = isCurrent ? await writeFolder(revisions, candidate.files, ownership) : null
-    if (standIn !== null) await point(standIn.slice(revisions.length + 1))
+    if (standIn !== null) await point(linkTo(standIn.slice(revisions.length + 1)))
     const fresh = await writeFolder(revisions, candidate.files, ownership)
     await removeFolder(revisions, name)
     await rename(fresh, join(revisions, name))
     await syncFolder(revisions)
     if (standIn === null) return
-    await point(name)
+    await point(linkTo(name))
     await rm(standIn, { recursive: true, force: true })
   }
 
@@ -164,16 +175,21 @@ export function revisionStore({ directory, gid = null, mode = 0o640 }: StoreOpti
 
     use: (hash) =>
       attempt(link, async () => {
-        const before = await target()
+        const [before, text] = [await target(), await readlink(link).catch(() => null)]
         const file = join(revisions, hash, configuration)
         const found = await lstat(file).catch(() => null)
         if (!hashPattern.test(hash) || !found?.isFile()) return { kind: 'failed', why: `${file}: is not there` }
         // it is the newest of its structure from now on, however long it has been there
         const now = new Date()
         await utimes(join(revisions, hash), now, now)
-        await point(hash)
+        await point(linkTo(hash))
         if (before !== hash) previous = before
-        return { kind: 'used', previous: before !== null && hashPattern.test(before) ? before : null }
+        const undo = () =>
+          attempt(link, async () => {
+            if (text !== null) await point(text)
+            return { kind: 'undone' } as const
+          })
+        return { kind: 'used', undo }
       }),
 
     async current() {

@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { chmod, chown, type FileHandle, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { syncFolder } from '../disk.ts'
+import { codeOf, messageOf } from '../errors.ts'
 
 /** The folder operations below the revision store: each leaves the old or the new, never a part. All reject with errno errors. */
 
@@ -32,12 +34,7 @@ const advice: Readonly<Record<string, string>> = {
 /** What went wrong and what to do about it, for a person. */
 export function explainError(path: string, error: unknown): string {
   const code = codeOf(error)
-  const text = error instanceof Error ? error.message : String(error)
-  return `${path}: ${(code === null ? undefined : advice[code]) ?? text}`
-}
-
-export function codeOf(error: unknown): string | null {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null
+  return `${path}: ${(code === null ? undefined : advice[code]) ?? messageOf(error)}`
 }
 
 /**
@@ -51,12 +48,6 @@ export async function makeFolder(path: string): Promise<void> {
   await mkdir(path).catch((error: unknown) => {
     if (codeOf(error) !== 'EEXIST') throw error
   })
-}
-
-/** Makes renames and new names in a folder outlast a power cut. */
-export async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
-  await handle.sync().finally(() => handle.close())
 }
 
 export async function setFolderOwnership(path: string, ownership: Ownership): Promise<void> {

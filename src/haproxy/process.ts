@@ -133,14 +133,14 @@ async function stopMaster(masterSocket: string, within: Ms): Promise<void> {
   if (master.ok && first.includes(master.master.pid)) {
     for (const [signal, patience] of [
       ['SIGUSR1', within],
-      ['SIGTERM', 2_000],
+      ['SIGTERM', 1_000],
     ] as const) {
       send(master.master.pid, signal)
       if (await isGone(masterSocket, patience)) return
     }
   }
   for (const pid of await processesOn(masterSocket)) send(pid, 'SIGKILL')
-  await isGone(masterSocket, 2_000)
+  await isGone(masterSocket, 500)
 }
 
 async function isGone(masterSocket: string, within: Ms): Promise<boolean> {

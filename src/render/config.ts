@@ -1,4 +1,5 @@
-import type { Backend, BackendId, Candidate, Model, RenderSettings } from '../types.ts'
+import { printMatch } from '../routes/grammar.ts'
+import type { Backend, BackendId, Candidate, Model, RenderSettings, Route } from '../types.ts'
 import { hostEntries, mapFiles, mapText, routeEntries, stateEntries } from './maps.ts'
 import { type Misplaced, type Placed, placeBackends, placeServers } from './placement.ts'
 import { digest, settingsDigest } from './revision.ts'
@@ -8,7 +9,7 @@ import { backendView, configView, type Printed, placeholders } from './views.ts'
 
 export type Rendering = { readonly kind: 'rendered'; readonly candidate: Candidate } | RenderingFailure
 
-/** A template failed on this very input, though it did well with the samples. */
+/** A template failed on this very input, though it did well with the samples, or what it refers to is not there. */
 export interface RenderingFailure {
   readonly kind: 'failed'
   readonly file: string
@@ -26,6 +27,8 @@ export interface RenderingFailure {
 export function renderCandidate(model: Model, templates: Templates, settings: RenderSettings): Rendering {
   const frame = frameOf(templates, settings)
   if (frame.kind === 'failed') return frame
+  const astray = model.routes.find(({ backend }) => backend !== null && !model.backends.has(backend))
+  if (astray !== undefined) return noBackend(astray)
   const sections: Section[] = []
   for (const id of [...model.backends.keys()].sort()) {
     const backend = model.backends.get(id)
@@ -62,6 +65,12 @@ export function renderCandidate(model: Model, templates: Templates, settings: Re
 }
 
 const configFile = 'haproxy.cfg'
+
+/** `haproxy -c` does not look into maps: such a route would be answered as if it had no instance. */
+function noBackend({ match, backend }: Route): RenderingFailure {
+  const reason = `${printMatch(match)} leads to the backend ${backend}, which is not there`
+  return { kind: 'failed', file: mapFiles.routes, line: null, reason }
+}
 
 /** haproxy.cfg without the backends of services. */
 interface Frame extends Placed {

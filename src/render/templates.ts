@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Script } from 'node:vm'
 import { Eta } from 'eta/core'
+import { codeOf, messageOf } from '../errors.ts'
 import { misplacedInBackend, misplacedInConfig } from './placement.ts'
 import type { BackendView, ConfigView, Printed, Template, TemplateProblem } from './views.ts'
 
@@ -73,7 +74,7 @@ async function read(file: string): Promise<{ file: string; source: string } | { 
     const source = new TextDecoder('utf-8', { fatal: true }).decode(await readFile(file))
     return { file, source: source.replaceAll('\r\n', '\n') }
   } catch (error) {
-    if (isErrno(error) && error.code === 'ENOENT') return null
+    if (codeOf(error) === 'ENOENT') return null
     return { file, reason: messageOf(error) }
   }
 }
@@ -130,12 +131,4 @@ function syntaxErrorLine(source: string): number | null {
   } catch {
     return null
   }
-}
-
-function isErrno(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && 'code' in error
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

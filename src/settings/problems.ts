@@ -1,4 +1,4 @@
-import { escapeUnprintable } from './printable.ts'
+import { escapeUnprintable } from '../printable.ts'
 
 /** A setting that can't be used. Free of secrets and of control characters: it is printed as it is. */
 export interface SettingProblem {

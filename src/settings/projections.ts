@@ -1,6 +1,6 @@
+import { hideUserinfo } from '../printable.ts'
 import type { ModelSettings, RenderSettings } from '../types.ts'
 import { type Nested, nest, valueAt } from './keys.ts'
-import { hideUserinfo } from './printable.ts'
 import type { Settings } from './schema.ts'
 
 /** What the pure core needs to know. */

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
+import { backoff, pause } from '../backoff.ts'
 import type { CatalogObservation, Engine, Memory, Observation, WeaveReport, World } from '../types.ts'
-import { backoff, pause } from './consul/backoff.ts'
 import { type ConsulSettings, consulSource, readNodeName } from './consul/source.ts'
 import { type DockerEndpoint, dockerSource } from './docker/source.ts'
 import { type Slot, silent, sourceSlot } from './slot.ts'
@@ -34,6 +34,8 @@ export interface WorldWatch {
 
 type Engines = ReadonlyMap<string, Observation<Engine>>
 
+/** Of asking the agent who it is. */
+const retry = { first: 250, longest: 10_000 }
 const localSocket = '/var/run/docker.sock'
 const noEngines: Engines = new Map()
 
@@ -95,14 +97,13 @@ function enginesSource({ docker, node, consul }: WorldSettings): Source<Engines>
 function localEngineSource(node: string | null, consul: ConsulSettings): Source<Engines> {
   return async (report, signal) => {
     let name = node
-    const retry = backoff(Math.random)
     for (let failures = 1; name === null && !signal.aborted; failures++) {
       name = await readNodeName(consul, signal)
       if (name !== null) break
       // it holds nobody up: the other sources of addresses go on without it
       const error = 'the Consul agent does not say which node this is; set weave.node'
       report({ value: noEngines, status: { ...silent, state: 'stale', error, errors: failures } })
-      await pause(retry.next(), signal)
+      await pause(backoff(failures, retry), signal)
     }
     if (name === null) return
     await dockerSource(new Map([[name, { url: `unix://${localSocket}`, ca: null, cert: null, key: null }]]))(

@@ -1,6 +1,9 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import type { IncomingHttpHeaders } from 'node:http'
 import { isIPv4 } from 'node:net'
+import { isLoopback, parseListenAddress } from '../settings/addresses.ts'
+import type { Settings } from '../settings/schema.ts'
 
 /** Who may read the endpoint over TCP. On the control socket the file's mode decides instead. */
 export interface Access {
@@ -10,6 +13,15 @@ export interface Access {
   readonly token: () => string | null
   /** It listens on a loopback address: loopback names are right, and it may go without a token. */
   readonly isLoopback: boolean
+}
+
+/** A token file is read at each request, so that the token can be changed. */
+export function accessOf({ listen, allowedHosts, token, tokenFile }: Settings['status']): Access {
+  return {
+    allowedHosts,
+    token: () => (tokenFile === null ? token : readFileSync(tokenFile, 'utf8').trim()),
+    isLoopback: isLoopback(parseListenAddress(listen)?.address ?? null),
+  }
 }
 
 export interface Refusal {

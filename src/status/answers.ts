@@ -11,6 +11,7 @@ import {
   revisionView,
   statusView,
 } from './api.ts'
+import type { ExplainView } from './explanation.ts'
 import type { Metrics } from './metrics.ts'
 import { openApiDocument } from './openapi.ts'
 import {
@@ -40,7 +41,8 @@ export interface Asked {
 
 export interface AnswerSettings {
   readonly state: () => State
-  readonly explain: (url: string, method: string, live: boolean) => Promise<unknown>
+  /** Null: nothing has been decided yet. */
+  readonly explain: (url: string, method: string, live: boolean) => Promise<ExplainView | null>
   readonly config: () => unknown
   readonly metrics: Metrics
   readonly now: () => Ms
@@ -81,12 +83,17 @@ export function createAnswers(settings: AnswerSettings): ReadonlyMap<string, Ans
       const isLive = live !== undefined && live !== 'false' && live !== '0'
       const explained = await within(explainTimeout, explain(url, method, isLive))
       if (explained === 'too late') return refuse(504, 'the answer took too long', 'ask again, or without live')
+      if (explained.value === null) return notYet(state())
       return json(explained.value)
     }),
     config: () => json(config()),
     openapi: () => json(openApiDocument(state().version)),
   }
   return new Map(Object.entries(answerers))
+}
+
+function notYet({ ready }: State): Answer {
+  return refuse(503, 'nothing has been decided yet', `it is ${ready.reason}; ask again`)
 }
 
 export function refuse(status: number, error: string, hint: string): Answer {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { explainView } from './explanation.ts'
 import {
   errorView,
   problemView,
@@ -137,7 +138,12 @@ export const operations = {
     url: '/api/v1/explain',
     summary: 'Which route takes a request, and why',
     query: explainQuery,
-    answers: { 200: json('The explanation', z.looseObject({})), 400: wrongQuery },
+    answers: {
+      200: json('The explanation', explainView),
+      400: wrongQuery,
+      503: json('Nothing has been decided yet', errorView),
+      504: json('HAProxy did not answer in time', errorView),
+    },
   },
   config: {
     url: '/api/v1/config',

@@ -8,6 +8,7 @@ import { type Access, refuseHost, refuseToken } from './access.ts'
 import { type Answer, createAnswers, refuse } from './answers.ts'
 import { limitConnections } from './connections.ts'
 import { createEventStreams } from './events.ts'
+import type { ExplainView } from './explanation.ts'
 import type { Metrics } from './metrics.ts'
 import { operations, operationTable } from './operations.ts'
 
@@ -16,7 +17,8 @@ export interface StatusServerSettings {
   readonly state: () => State
   /** Calls the listener after each new state; the function it gives back ends that. */
   readonly subscribe: (listener: () => void) => () => void
-  readonly explain: (url: string, method: string, live: boolean) => Promise<unknown>
+  /** Null: nothing has been decided yet. */
+  readonly explain: (url: string, method: string, live: boolean) => Promise<ExplainView | null>
   /** Settings in force, without secrets. */
   readonly config: () => unknown
   readonly metrics: Metrics

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { backoff, settleAt, wakes } from '../../src/control/flow.ts'
+import { wakes } from '../../src/control/flow.ts'
 
 const { signal } = new AbortController()
 
@@ -41,6 +41,14 @@ describe('waiting for the next turn', () => {
     const flow = wakes()
     flow.wake('settings')
     expect(await flow.next(performance.now() - 1, signal)).toEqual({ causes: new Set(['settings']), isDue: true })
+  })
+
+  it('lets others work in between, however often it is due', async () => {
+    const flow = wakes()
+    let hasRun = false
+    setTimeout(() => (hasRun = true))
+    for (const end = performance.now() + 5_000; !hasRun && performance.now() < end; ) await flow.next(0, signal)
+    expect(hasRun).toBe(true)
   })
 
   it('does not fire early for an instant that no timer can carry', async () => {
@@ -114,35 +122,5 @@ describe('waiting for the next turn', () => {
       await next
     }
     expect(listeners).toBe(0)
-  })
-})
-
-describe('settling', () => {
-  it.each([
-    ['waits for quiet after the last change', { first: 100, last: 130 }, 150],
-    ['but never longer than the longest after the first', { first: 100, last: 595 }, 600],
-  ])('%s', (_what, burst, at) => {
-    expect(settleAt(burst, { quiet: 20, longest: 500 })).toBe(at)
-  })
-})
-
-describe('backoff', () => {
-  const limits = { first: 250, longest: 10_000 }
-
-  it('has a ceiling that doubles from the first to the longest', () => {
-    expect([1, 2, 3, 6, 7, 100, 5000].map((failures) => backoff(failures, limits, 1))).toEqual([
-      250, 500, 1000, 8000, 10_000, 10_000, 10_000,
-    ])
-  })
-
-  it('is anything from nothing up to the ceiling', () => {
-    fc.assert(
-      fc.property(fc.nat(2000), (failures) => {
-        const wait = backoff(failures, limits)
-        expect(wait).toBeGreaterThanOrEqual(0)
-        expect(wait).toBeLessThan(limits.longest)
-      }),
-    )
-    expect(backoff(3, limits, 0.5)).toBe(500)
   })
 })

@@ -1,50 +1,15 @@
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, readlink, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { observeIdentity } from '../../src/haproxy/observe.ts'
-import {
-  eventually,
-  httpServer,
-  request,
-  startHaproxy,
-  type TestServer,
-  type WorkFolder,
-  workFolder,
-} from '../support/haproxy.ts'
-import { heddle, startHeddle, statusOf, writeSettings } from '../support/heddle.ts'
-import { type Entry, type Services, writeSnapshot } from '../support/snapshots.ts'
+import { eventually, httpServer, startHaproxy } from '../support/haproxy.ts'
+import { heddle, startHeddle, statusOf } from '../support/heddle.ts'
+import { body, entry, followed, setUp, workerPid } from '../support/site.ts'
+import { writeSnapshot } from '../support/snapshots.ts'
 
 /** The whole of heddle as people run it, on a snapshot file, with a real HAProxy and real servers. */
-
-function entry(id: string, server: TestServer, ...tags: readonly string[]): Entry {
-  return { id, address: server.address, port: server.port, tags }
-}
-
-async function body(folder: WorkFolder, host: string, path = '/'): Promise<string> {
-  const reply = await request(folder, { host, path })
-  return reply.status === 200 ? (reply.body.split('\n')[0] ?? '') : String(reply.status)
-}
-
-async function followed(folder: WorkFolder, host: string, expected: string, path = '/'): Promise<void> {
-  await eventually(async () => (await body(folder, host, path).catch(() => '')) === expected)
-}
-
-async function setUp(kind: 'attach' | 'spawn', services: Services, more = '') {
-  const folder = await workFolder()
-  const settings = await writeSettings(folder, kind, more)
-  const file = join(dirname(folder.directory), 'snapshot.json')
-  await writeSnapshot(file, services)
-  return { folder, settings, file, args: ['--snapshot', file] }
-}
-
-async function workerPid(folder: WorkFolder): Promise<number> {
-  const observed = await observeIdentity(folder)
-  if (observed.kind === 'absent') throw new Error(observed.why)
-  return observed.identity.pid
-}
 
 describe('heddle with a HAProxy of its own', () => {
   it('serves what the snapshot says, follows it as it changes, and ends HAProxy with itself', async () => {
@@ -87,6 +52,33 @@ describe('heddle with a HAProxy of its own', () => {
     expect(await statusOf(second)).toMatchObject({ revision: { number: 1 }, haproxy: { reloads: { success: 0 } } })
     second.signal('SIGTERM')
     expect(await second.ended).toBe(0)
+  })
+
+  it('begins with the memory that a snapshot carries: who had a match first keeps it', async () => {
+    const [older, newer] = [await httpServer({ name: 'older' }), await httpServer({ name: 'newer' })]
+    const incumbent = { incumbent: [{ ...entry('i1', newer, 'heddle.route=shop.example'), createIndex: 20 }] }
+    const first = await setUp('spawn', incumbent)
+    const running = await startHeddle(first.folder, first.settings, first.args)
+    await running.ready()
+    const { stdout } = await heddle(['--config', first.settings, 'snapshot'])
+    running.signal('SIGTERM')
+    expect(await running.ended).toBe(0)
+
+    const rival = { rival: [{ ...entry('r1', older, 'heddle.route=shop.example'), createIndex: 10 }] }
+    const second = await setUp('spawn', {})
+    await writeSnapshot(second.file, { ...incumbent, ...rival }, { memory: JSON.parse(stdout).memory })
+    const next = await startHeddle(second.folder, second.settings, second.args)
+    await next.ready()
+    expect(await body(second.folder, 'shop.example')).toBe('newer')
+    next.signal('SIGTERM')
+    expect(await next.ended).toBe(0)
+
+    const third = await setUp('spawn', { ...incumbent, ...rival })
+    const forgetful = await startHeddle(third.folder, third.settings, third.args)
+    await forgetful.ready()
+    expect(await body(third.folder, 'shop.example')).toBe('older')
+    forgetful.signal('SIGTERM')
+    expect(await forgetful.ended).toBe(0)
   })
 
   it('starts it again when it dies', async () => {

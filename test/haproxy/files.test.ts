@@ -202,9 +202,27 @@ describe('current', () => {
     expect(await readlink(join(folder.directory, 'current'))).toBe(`revisions/${one.hash}`)
     await store.write(two)
     expect(await store.current()).toBe(one.hash)
-    expect(await store.use(two.hash)).toEqual({ kind: 'used', previous: one.hash })
+    expect(await store.use(two.hash)).toMatchObject({ kind: 'used' })
     expect(await store.current()).toBe(two.hash)
-    expect(await store.use(one.hash)).toEqual({ kind: 'used', previous: two.hash })
+  })
+
+  it('goes back to where it led before, whatever that was', async () => {
+    const { folder, store } = await prepared()
+    const link = join(folder.directory, 'current')
+    const one = numbered(folder, 1)
+    await store.write(one)
+    for (const before of [`revisions/${one.hash}`, 'revisions/bootstrap', '/etc/haproxy']) {
+      await rm(link, { force: true })
+      await symlink(before, link)
+      const used = await store.use(one.hash)
+      expect(await store.current()).toBe(one.hash)
+      if (used.kind === 'used') expect(await used.undo()).toEqual({ kind: 'undone' })
+      expect(await readlink(link)).toBe(before)
+    }
+    await rm(link)
+    const used = await store.use(one.hash)
+    if (used.kind === 'used') await used.undo()
+    expect(await store.current()).toBe(one.hash)
   })
 
   it('never leads to what was not written', async () => {
@@ -228,7 +246,7 @@ describe('current', () => {
     await symlink('revisions/bootstrap', link)
     const one = numbered(folder, 1)
     await store.write(one)
-    expect(await store.use(one.hash)).toEqual({ kind: 'used', previous: null })
+    expect(await store.use(one.hash)).toMatchObject({ kind: 'used' })
     await rm(link)
     await mkdir(link)
     expect(await store.use(one.hash)).toMatchObject({

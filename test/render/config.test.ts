@@ -322,6 +322,15 @@ describe('rendering again', () => {
     })
   })
 
+  it('fails at a route into a backend that is not there, which haproxy -c would let pass', () => {
+    const astray = model([], [route('shop.example.com/api', shop)])
+    expect(renderCandidate(astray, templates, renderSettings)).toMatchObject({
+      kind: 'failed',
+      file: 'routes.map',
+      reason: expect.stringMatching(/^shop\.example\.com\/api leads to the backend shop/),
+    })
+  })
+
   it('throws at a model that no parsed input could have made', () => {
     const odd = { ...shop, id: 'a b' }
     expect(() => render({ routes: [], backends: new Map([['a b', odd]]) })).toThrow(/^expected the id of a backend/)

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { escapeUnprintable } from '../../src/printable.ts'
 import { settingKeys } from '../../src/settings/keys.ts'
 import { loadSettings, type Origin } from '../../src/settings/load.ts'
-import { escapeUnprintable } from '../../src/settings/printable.ts'
 import { describeProblems } from '../../src/settings/problems.ts'
 import { inputOf, problemsOf, settingsOf, type Written } from './load.ts'
 

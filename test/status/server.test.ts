@@ -1,8 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import type { State } from '../../src/control/state.ts'
+import { explainRequest } from '../../src/status/explain.ts'
 import { createMetrics } from '../../src/status/metrics.ts'
 import { createStatusServer, type StatusServerSettings } from '../../src/status/server.ts'
 import { instanceOf, routeOf, shopState, startingState, stateOf, wideState } from '../support/states.ts'
+
+const haproxy = { masterSocket: '/nowhere/m.sock', statsSocket: '/nowhere/s.sock', paths: 'auto' } as const
 
 type App = ReturnType<typeof createStatusServer>
 const apps: App[] = []
@@ -14,7 +17,8 @@ function serve(state: State, more: Partial<StatusServerSettings> = {}): App {
   const app = createStatusServer({
     state: () => state,
     subscribe: () => () => {},
-    explain: async (url, method, live) => ({ url, method, live }),
+    explain: async (url, method, live) =>
+      state.decision === null ? null : explainRequest(state.decision, haproxy, { url, method, live }),
     config: () => ({ consul: { token: '(set)' } }),
     metrics: createMetrics(),
     access: { allowedHosts: [], token: () => null, isLoopback: true },
@@ -54,7 +58,8 @@ describe('the status endpoint', () => {
     expect(Array.isArray((await get(app, '/api/v1/revisions')).json())).toBe(true)
     expect((await get(app, '/api/v1/config')).json()).toEqual({ consul: { token: '(set)' } })
     const explained = await get(app, '/api/v1/explain?url=http%3A%2F%2Fa%2Fb&live=true')
-    expect(explained.json()).toEqual({ url: 'http://a/b', method: 'GET', live: true })
+    expect(explained.json()).toMatchObject({ answer: 404, path: '/b', live: { answers: false } })
+    expect((await get(serve(startingState()), '/api/v1/explain?url=a')).statusCode).toBe(503)
     expect((await get(app, '/api/v1/openapi.json')).json()).toHaveProperty('paths')
     expect((await get(app, '/api/v1/nonsense')).statusCode).toBe(404)
     expect((await get(app, '/api/v1/revisions/999999')).statusCode).toBe(404)

@@ -1,6 +1,6 @@
+import { type BackoffLimits, backoff, pause } from '../../backoff.ts'
 import type { Ms } from '../../types.ts'
 import { type Answer, type Failure, failure } from './answer.ts'
-import { type Backoff, backoff, pause } from './backoff.ts'
 import type { Client, Read } from './client.ts'
 
 /** An answer is told with the moment it comes at. */
@@ -25,6 +25,8 @@ export interface Query {
   readonly judge: (answer: Answer) => string | null
 }
 
+/** After an error. */
+export const retry: BackoffLimits = { first: 250, longest: 10_000 }
 /** Requests of a query that can't or doesn't block are this far apart at least. */
 const unblocked: Ms = 500
 
@@ -41,7 +43,7 @@ export async function followQuery(
   signal: AbortSignal,
 ): Promise<void> {
   const leave = client.connections.join()
-  const retry: Backoff = backoff(random)
+  let failures = 0
   let index = query.from
   let startedAt = Number.NEGATIVE_INFINITY
   let interval = query.interval
@@ -59,10 +61,11 @@ export async function followQuery(
         query.onFailure(problem)
         index = null
         interval = query.interval
-        await pause(retry.next(), signal)
+        failures += 1
+        await pause(backoff(failures, retry, random()), signal)
         continue
       }
-      retry.succeeded()
+      failures = 0
       const next = answer.kind === 'answered' ? answer.index : null
       index = next === null || (sent !== null && next < sent) ? null : next
       interval = index === null || index === sent ? Math.max(query.interval, unblocked) : query.interval

@@ -1,7 +1,8 @@
+import { backoff, pause } from '../../backoff.ts'
 import type { CatalogObservation, Ms } from '../../types.ts'
 import type { Report, Source } from '../source.ts'
 import { type Failure, failure } from './answer.ts'
-import { backoff, pause } from './backoff.ts'
+import { retry } from './blocking-query.ts'
 import { followNodes } from './by-node.ts'
 import { exposedServices, followServices } from './by-service.ts'
 import { type Client, type ConnectionSettings, createClient } from './client.ts'
@@ -123,8 +124,8 @@ async function followBy(run: Run, by: By, mayChange: boolean, signal: AbortSigna
 
 /** By nodes when that fits into the connections, else by services when that does, else whichever needs fewer. */
 async function choose(run: Run, signal: AbortSignal): Promise<By | null> {
-  const retry = backoff(run.options.random ?? Math.random)
-  while (!signal.aborted) {
+  const random = run.options.random ?? Math.random
+  for (let failures = 1; !signal.aborted; failures++) {
     const byNode = await connectionsNeeded(run, 'node', signal)
     if (typeof byNode === 'number' && byNode <= run.settings.maxConnections) return 'node'
     const byService = typeof byNode === 'number' ? await connectionsNeeded(run, 'service', signal) : byNode
@@ -133,7 +134,7 @@ async function choose(run: Run, signal: AbortSignal): Promise<By | null> {
     }
     if (signal.aborted) break
     if (typeof byService !== 'number') reportWaiting(run, byService)
-    await pause(retry.next(), signal)
+    await pause(backoff(failures, retry, random()), signal)
   }
   return null
 }

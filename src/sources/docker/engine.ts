@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { backoff, pause } from '../../backoff.ts'
 import type { Engine, Ms } from '../../types.ts'
 import type { LineStream } from '../http-get.ts'
 import { type DockerApi, type DockerEndpoint, dockerApi } from './api.ts'
@@ -57,7 +57,7 @@ export async function followEngine(
 
   let failures = 0
   while (!signal.aborted) {
-    const began = Date.now()
+    const began = performance.now()
     const controller = new AbortController()
     const abort = () => controller.abort()
     signal.addEventListener('abort', abort, { once: true })
@@ -71,10 +71,9 @@ export async function followEngine(
     if (signal.aborted) return
     errors++
     tell(end.why)
-    failures = end.hasAnswered && Date.now() - began > options.backoff.longest ? 0 : failures
-    const pause = Math.random() * Math.min(options.backoff.longest, options.backoff.first * 2 ** Math.min(failures, 20))
-    failures++
-    await sleep(Math.max(pause, options.backoff.shortest - (Date.now() - began)), signal)
+    const lasted = performance.now() - began
+    failures = end.hasAnswered && lasted > options.backoff.longest ? 1 : failures + 1
+    await pause(Math.max(backoff(failures, options.backoff), options.backoff.shortest - lasted), signal)
   }
 }
 
@@ -185,14 +184,9 @@ async function untilRelist(ended: Promise<string>, relistEvery: Ms, signal: Abor
   const timer = new AbortController()
   const abort = () => timer.abort()
   signal.addEventListener('abort', abort, { once: true })
-  const due = sleep(relistEvery, timer.signal).then(() => null)
+  const due = pause(relistEvery, timer.signal).then(() => null)
   const end = await Promise.race([ended, due])
   timer.abort()
   signal.removeEventListener('abort', abort)
   return signal.aborted ? 'aborted' : end
-}
-
-/** Ends early when `signal` is aborted; never rejects. */
-async function sleep(duration: Ms, signal: AbortSignal): Promise<void> {
-  await delay(Math.max(0, duration), undefined, { signal }).catch(() => {})
 }

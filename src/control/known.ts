@@ -1,0 +1,93 @@
+import type { Templates } from '../render/templates.ts'
+import type { Candidate, Decision, Memory, Model, Ms, Plan, RenderSettings, RevisionRecord, Running } from '../types.ts'
+import { calm, type Pace } from './pacing.ts'
+import type { HaproxyState, Proof } from './state.ts'
+
+/** Everything the loop knows between two turns: the only mutable state, written by loop.ts alone. Instants are monotonic. */
+export interface Known {
+  memory: Memory
+  /** The memory on disk, and when the newest one has to be there too; null: it is. */
+  saved: Memory
+  saveFrom: Ms | null
+  decision: Decision | null
+  /** The newest set of files that could be rendered. */
+  candidate: Candidate | null
+  /** What was rendered last, with or without success. */
+  rendered: { readonly model: Model; readonly templates: Templates; readonly settings: RenderSettings } | null
+  /** Why the newest model could not be rendered. */
+  renderFault: string | null
+  plan: Plan | null
+  sight: Sight
+  lookFrom: Ms
+  starts: Starts
+  /** What was installed last, with the model it was made from. */
+  installed: { readonly candidate: Candidate; readonly model: Model } | null
+  proof: Proof | null
+  pace: Pace
+  /** Null: nothing waits for its time. */
+  applyFrom: Ms | null
+  /** Of changes that are not brought in yet. */
+  causes: Set<string>
+  /** Newest last, bounded. */
+  history: readonly RevisionRecord[]
+  lastNumber: number
+  reloads: HaproxyState['reloads']
+  /** What could not be written, by what it is. */
+  unwritten: ReadonlyMap<string, string>
+}
+
+/** What was seen of HAProxy when last looked at. */
+export interface Sight {
+  /** Null: none answers. */
+  readonly running: Running | null
+  /** Why none answers, or why there can be no reload though a worker does; null: all is well. */
+  readonly trouble: string | null
+  readonly oldWorkers: number
+}
+
+/** Attempts to start a HAProxy of our own that did not come up. */
+export interface Starts {
+  readonly failures: number
+  /** No further attempt before. */
+  readonly from: Ms
+  /** Of the last one; null: there was none. */
+  readonly why: string | null
+}
+
+export const noStarts: Starts = { failures: 0, from: 0, why: null }
+
+const longestHistory = 200
+
+export function firstKnown(memory: Memory, history: readonly RevisionRecord[], lastNumber: number): Known {
+  return {
+    memory,
+    saved: memory,
+    saveFrom: null,
+    decision: null,
+    candidate: null,
+    rendered: null,
+    renderFault: null,
+    plan: null,
+    sight: { running: null, trouble: 'HAProxy has not been looked for yet', oldWorkers: 0 },
+    lookFrom: 0,
+    starts: noStarts,
+    installed: null,
+    proof: null,
+    pace: calm,
+    applyFrom: null,
+    causes: new Set(['start']),
+    history: history.slice(-longestHistory),
+    lastNumber,
+    reloads: { success: 0, failure: 0 },
+    unwritten: new Map(),
+  }
+}
+
+export function withRecord(history: readonly RevisionRecord[], record: RevisionRecord): readonly RevisionRecord[] {
+  return [...history, record].slice(-longestHistory)
+}
+
+/** The newest line of what was brought into HAProxy. */
+export function lastRun(history: readonly RevisionRecord[]): RevisionRecord | null {
+  return history.findLast(({ action }) => action === 'reload' || action === 'runtime') ?? null
+}

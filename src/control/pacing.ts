@@ -1,0 +1,66 @@
+import { type BackoffLimits, backoff } from '../backoff.ts'
+import type { Ms } from '../types.ts'
+
+/**
+ * When a wanted revision may be brought into HAProxy by a reload: the burst of changes has settled, the last reload is long
+ * enough ago, a refusal has cooled. Immutable. Instants are monotonic (`performance.now()`).
+ */
+export interface Pace {
+  /** First and last of the changes that HAProxy does not have yet; null: it has them all. */
+  readonly burst: { readonly first: Ms; readonly last: Ms } | null
+  /** No reload before. */
+  readonly reloadFrom: Ms
+  readonly refusal: Refusal | null
+}
+
+/** Why a candidate does not run, and when it is tried again; another candidate need not wait for that. */
+export interface Refusal {
+  /** Of the candidate. */
+  readonly hash: string
+  readonly why: string
+  /** How often it was refused, 1 at first. */
+  readonly count: number
+  readonly retryFrom: Ms
+}
+
+export interface PacingSettings {
+  /** A reload waits for so long a quiet, but not longer than `longest` after the first change. */
+  readonly settle: { readonly quiet: Ms; readonly longest: Ms }
+  readonly reloadEvery: Ms
+}
+
+export const calm: Pace = { burst: null, reloadFrom: 0, refusal: null }
+
+const retry: BackoffLimits = { first: 1_000, longest: 60_000 }
+const shortestRetry: Ms = 1_000
+
+/** Something else is wanted from now on. */
+export function changed(pace: Pace, now: Ms): Pace {
+  return { ...pace, burst: { first: pace.burst?.first ?? now, last: now } }
+}
+
+/** HAProxy lacks something, be it for a change of its own. */
+export function lacking(pace: Pace, now: Ms): Pace {
+  return pace.burst === null ? changed(pace, now) : pace
+}
+
+/** HAProxy has what is wanted, or gets it when it starts. */
+export function satisfied(pace: Pace): Pace {
+  return { ...pace, burst: null, refusal: null }
+}
+
+/** A reload was tried. A random part is added, so that many edges which see the same change don't reload together. */
+export function reloaded(pace: Pace, now: Ms, reloadEvery: Ms, random: number = Math.random()): Pace {
+  return { ...pace, reloadFrom: now + reloadEvery + random * reloadEvery }
+}
+
+export function refused(pace: Pace, hash: string, why: string, now: Ms): Pace {
+  const count = pace.refusal?.hash === hash ? pace.refusal.count + 1 : 1
+  return { ...pace, refusal: { hash, why, count, retryFrom: now + shortestRetry + backoff(count, retry) } }
+}
+
+/** When the candidate of that hash may be brought in. */
+export function applyFrom({ burst, reloadFrom, refusal }: Pace, hash: string, { settle }: PacingSettings): Ms {
+  const settled = burst === null ? 0 : Math.min(burst.last + settle.quiet, burst.first + settle.longest)
+  return Math.max(settled, reloadFrom, refusal?.hash === hash ? refusal.retryFrom : 0)
+}

@@ -1,0 +1,45 @@
+import type { SourceStatus } from '../sources/source.ts'
+import type { Known } from './known.ts'
+import type { HaproxyState, State } from './state.ts'
+
+/** What the loop knows, as everybody else may read it. */
+export function stateOf(
+  known: Known,
+  about: Pick<State, 'version' | 'startedAt' | 'at' | 'sources' | 'notices'> & Pick<HaproxyState, 'process'>,
+): State {
+  const { process, notices, ...rest } = about
+  const { sight, pace, renderFault } = known
+  return {
+    ...rest,
+    decision: known.decision,
+    candidate: known.candidate,
+    plan: known.plan,
+    running: sight.running,
+    proof: known.proof,
+    haproxy: {
+      process,
+      isConnected: sight.running !== null && sight.trouble === null,
+      version: sight.running?.version ?? null,
+      pid: sight.running?.pid ?? null,
+      oldWorkers: sight.oldWorkers,
+      reloads: known.reloads,
+      error: pace.refusal?.why ?? renderFault ?? sight.trouble,
+    },
+    history: known.history,
+    ready: readiness(known, about.sources),
+    notices: new Map([...notices, ...known.unwritten]),
+  }
+}
+
+/** Ready: a proved revision runs in HAProxy. Old data or a newer revision that waits do not make it unready. */
+function readiness(
+  { sight, proof, decision, pace }: Known,
+  sources: ReadonlyMap<string, SourceStatus>,
+): State['ready'] {
+  const { running, trouble } = sight
+  if (running === null) return { isReady: false, reason: trouble ?? 'HAProxy does not answer' }
+  if (proof !== null && running.revision === proof.hash) return { isReady: true, reason: 'a proved revision runs' }
+  const waiting = [...sources].find(([, { state }]) => state === 'waiting')
+  if (decision === null) return { isReady: false, reason: `waiting for ${waiting?.[0] ?? 'the sources'}` }
+  return { isReady: false, reason: pace.refusal?.why ?? 'no revision has been proved yet' }
+}

@@ -1,0 +1,145 @@
+import { mkdir, readFile, readlink, rename, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { eventually, httpServer, startHaproxy, type WorkFolder } from '../support/haproxy.ts'
+import { type RunningHeddle, startHeddle, statusOf } from '../support/heddle.ts'
+import { body, entry, followed, setUp, workerPid } from '../support/site.ts'
+import { writeSnapshot } from '../support/snapshots.ts'
+
+/** What a person or a machine does to HAProxy, and what becomes of traffic, files and heddle itself. */
+
+/** Turns of the loop so far. */
+async function turnsOf(running: RunningHeddle): Promise<number> {
+  const text = String((await running.get('/metrics')).body)
+  const counts = [...text.matchAll(/^heddle_turns_total\{[^}]*\} (\d+)$/gm)].map(([, count]) => Number(count))
+  return counts.reduce((sum, count) => sum + count, 0)
+}
+
+/** Turns a second, over two of them. */
+async function turnRate(running: RunningHeddle): Promise<number> {
+  const [from, before] = [performance.now(), await turnsOf(running)]
+  await new Promise((resolve) => setTimeout(resolve, 2_000))
+  return ((await turnsOf(running)) - before) / ((performance.now() - from) / 1000)
+}
+
+async function endsInTime(running: RunningHeddle): Promise<void> {
+  const from = performance.now()
+  running.signal('SIGTERM')
+  expect(await running.ended).toBe(0)
+  expect(performance.now() - from).toBeLessThan(5_000)
+}
+
+const current = (folder: WorkFolder) => readlink(join(folder.directory, 'current'))
+
+/** What `haproxy/start` puts there before heddle has written anything. */
+async function installBootstrap(folder: WorkFolder): Promise<void> {
+  const bootstrap = join(folder.directory, 'revisions', 'bootstrap')
+  await mkdir(folder.directory, { mode: 0o2750 })
+  await mkdir(join(folder.directory, 'revisions'), { mode: 0o2750 })
+  await mkdir(bootstrap)
+  const text = `
+global
+  description bootstrap
+  default-path config
+  stats socket ${folder.statsSocket} mode 600 level admin
+defaults
+  mode http
+  timeout connect 2s
+  timeout client 10s
+  timeout server 10s
+frontend :http
+  bind ${folder.address}:${folder.port}
+  http-request return status 503 content-type text/plain string "no configuration yet"
+`
+  await writeFile(join(bootstrap, 'haproxy.cfg'), text)
+  await symlink('revisions/bootstrap', join(folder.directory, 'current'))
+}
+
+describe('an attached HAProxy that is not there', () => {
+  it('is waited for without haste, and told in the status', async () => {
+    const web = await httpServer({ name: 'web' })
+    const { folder, settings, args } = await setUp('attach', { web: [entry('w1', web, 'heddle.route=shop.example')] })
+    const running = await startHeddle(folder, settings, args)
+    await eventually(() => current(folder).catch(() => null))
+    expect(await turnRate(running)).toBeLessThan(10)
+    expect(await statusOf(running)).toMatchObject({
+      ready: false,
+      reason: expect.stringContaining('there is no socket'),
+    })
+    await endsInTime(running)
+  })
+})
+
+describe('a master that does not answer while its worker serves', () => {
+  it('keeps the last revision serving and ready, shows why, and is tried again without haste', async () => {
+    const [web, other] = [await httpServer({ name: 'web' }), await httpServer({ name: 'other' })]
+    const { folder, settings, file, args } = await setUp('attach', {
+      web: [entry('w1', web, 'heddle.route=shop.example')],
+    })
+    const running = await startHeddle(folder, settings, args)
+    await eventually(() => current(folder).catch(() => null))
+    await startHaproxy(folder)
+    await running.ready()
+    const good = await current(folder)
+    await rename(folder.masterSocket, `${folder.masterSocket}.away`)
+
+    await writeSnapshot(file, { web: [entry('w2', other, 'heddle.route=shop.example')] })
+    await eventually(async () => (await statusOf(running)).haproxy.error !== null)
+    expect(await turnRate(running)).toBeLessThan(10)
+    expect(await statusOf(running)).toMatchObject({
+      ready: true,
+      haproxy: { error: expect.stringContaining('m.sock') },
+    })
+    expect(await current(folder)).toBe(good)
+    expect(await body(folder, 'shop.example')).toBe('web')
+
+    await rename(`${folder.masterSocket}.away`, folder.masterSocket)
+    await followed(folder, 'shop.example', 'other')
+    await endsInTime(running)
+  })
+})
+
+describe('a HAProxy that hangs', () => {
+  it('holds nobody up who wants to end heddle, and is served again when it goes on', async () => {
+    const [web, other] = [await httpServer({ name: 'web' }), await httpServer({ name: 'other' })]
+    const { folder, settings, file, args } = await setUp('attach', {
+      web: [entry('w1', web, 'heddle.route=shop.example')],
+    })
+    const running = await startHeddle(folder, settings, args)
+    await eventually(() => current(folder).catch(() => null))
+    const haproxy = await startHaproxy(folder)
+    await running.ready()
+    const worker = await workerPid(folder)
+    for (const pid of [haproxy.pid, worker]) process.kill(pid, 'SIGSTOP')
+    await writeSnapshot(file, { web: [entry('w2', other, 'heddle.route=shop.example')] })
+    await eventually(async () => !(await statusOf(running)).ready)
+    await endsInTime(running)
+
+    for (const pid of [haproxy.pid, worker]) process.kill(pid, 'SIGCONT')
+    const next = await startHeddle(folder, settings, args)
+    await followed(folder, 'shop.example', 'other')
+    await endsInTime(next)
+  })
+})
+
+describe('a first revision that HAProxy can not start', () => {
+  it('leaves what ran before on disk, be it only the bootstrap', async () => {
+    const web = await httpServer({ name: 'web' })
+    const { folder, settings, args } = await setUp('attach', { web: [entry('w1', web, 'heddle.route=shop.example')] })
+    await installBootstrap(folder)
+    await startHaproxy(folder)
+    // its statistics are to listen where somebody else does: `haproxy -c` finds nothing wrong with that
+    const [, port = ''] = /statsBind: "[^"]*:(\d+)"/.exec(await readFile(settings, 'utf8')) ?? []
+    const squatter = await httpServer({ address: folder.address, port: Number(port) })
+    const running = await startHeddle(folder, settings, args)
+    await eventually(() => running.get('/livez').catch(() => null))
+    await eventually(async () => (await statusOf(running)).haproxy.error?.includes('could not start it'), 20_000)
+    expect(await current(folder)).toBe('revisions/bootstrap')
+    expect(await body(folder, 'shop.example')).toBe('503')
+
+    await squatter.close()
+    await followed(folder, 'shop.example', 'web')
+    expect(await current(folder)).not.toBe('revisions/bootstrap')
+    await endsInTime(running)
+  })
+})
