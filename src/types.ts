@@ -113,7 +113,7 @@ export interface WeavePeer {
   readonly addresses: readonly string[]
 }
 
-/** What a weave router says. Presence is a hint; absence proves nothing (docs/decisions). */
+/** What a weave router says. Presence is a hint; absence proves nothing (docs/decisions/007). */
 export interface WeaveReport {
   /** Of weaveDNS, lower case and without the trailing dot; '' when it is off. */
   readonly domain: string
@@ -207,7 +207,7 @@ export type AddressSource = 'catalog' | 'weave-address' | 'docker' | 'weave-repo
 export type ServerState = 'ready' | 'drain' | 'maint'
 
 export interface Server {
-  /** `address:port`: a moved instance is another server (docs/decisions). */
+  /** `address:port`: a moved instance is another server (docs/decisions/003). */
   readonly name: string
   readonly address: string
   readonly port: number

@@ -1,3 +1,4 @@
+import { escapeUnprintable } from '../printable.ts'
 import type { ExplainView } from '../status/explanation.ts'
 import { type ExitCode, exitCodes, type Io } from './context.ts'
 import { painter, table } from './table.ts'
@@ -21,16 +22,17 @@ function printExplanation(explained: ExplainView, io: Io): string {
   const paint = painter(io.isColoured)
   const { answer, why, service, route, candidates, instances, live } = explained
   const good = answer === 'service' || answer === 'redirect'
-  const lines = [`${paint(String(answer), good ? 'green' : 'red')}: ${why}`]
-  if (service !== null) lines.push(`service   ${service}`)
-  if (route !== null) lines.push(`route     ${route.text}${route.isCurrent ? '' : '   (last good version)'}`)
+  const facts: [string, string][] = []
+  if (service !== null) facts.push(['service', service])
+  if (route !== null) facts.push(['route', `${route.text}${route.isCurrent ? '' : '   (last good version)'}`])
   if (explained.from.length > 0) {
-    lines.push(`asked by  ${explained.from.join(', ')} (CreateIndex ${explained.createIndex})`)
+    facts.push(['asked by', `${explained.from.join(', ')} (CreateIndex ${explained.createIndex})`])
   }
-  if (explained.location !== null) lines.push(`location  ${explained.location}`)
-  if (answer === 'service' || answer === 503) lines.push(`sent as   ${explained.host ?? ''}${explained.path}`)
-  if (explained.backend !== null) lines.push(`backend   ${explained.backend}`)
-  let text = `${lines.join('\n')}\n`
+  if (explained.location !== null) facts.push(['location', explained.location])
+  if (answer === 'service' || answer === 503) facts.push(['sent as', `${explained.host ?? ''}${explained.path}`])
+  if (explained.backend !== null) facts.push(['backend', explained.backend])
+  const lines = facts.map(([name, fact]) => `${name.padEnd(10)}${escapeUnprintable(fact)}\n`)
+  let text = `${paint(String(answer), good ? 'green' : 'red')}: ${escapeUnprintable(why)}\n${lines.join('')}`
   if (instances.length > 0) {
     const rows = instances.map(({ address, port, state, weight, source, node, id }) => {
       return [`${address}:${port}`, state, String(weight), source, node, id]
@@ -42,6 +44,6 @@ function printExplanation(explained: ExplainView, io: Io): string {
     text += `\n${table(['CANDIDATE', 'SERVICE', 'WHY'], rows)}`
   }
   if (live !== null)
-    text += `\n${paint(live.differs || !live.answers ? 'live' : 'live', live.differs ? 'red' : 'green')}: ${live.why}\n`
+    text += `\n${paint('live', live.differs ? 'red' : live.answers ? 'green' : 'yellow')}: ${escapeUnprintable(live.why)}\n`
   return text
 }

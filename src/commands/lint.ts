@@ -1,3 +1,4 @@
+import { escapeUnprintable } from '../printable.ts'
 import type { ProblemView } from '../status/views.ts'
 import { type ExitCode, exitCodes, type Io } from './context.ts'
 import { painter } from './table.ts'
@@ -14,7 +15,7 @@ export async function lint(view: View, options: { readonly json: boolean }, io: 
 function printProblems(problems: readonly ProblemView[], io: Io): string {
   const paint = painter(io.isColoured)
   const blocks = problems.map(({ code, service, instance, subject, reason, hint }) => {
-    const where = instance === null ? service : `${service} (${instance})`
+    const where = escapeUnprintable(instance === null ? service : `${service} (${instance})`)
     return `${paint(code, 'red')}  ${where}\n  ${subject}\n  ${reason}\n  ${paint('→', 'cyan')} ${hint}\n`
   })
   return `${blocks.join('\n')}\n${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}\n`

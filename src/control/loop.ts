@@ -7,7 +7,6 @@ import { renderCandidate } from '../render/config.ts'
 import type { WorldWatch } from '../sources/world.ts'
 import type {
   Candidate,
-  Decision,
   Memory,
   Model,
   ModelSettings,
@@ -99,7 +98,7 @@ async function takeTurn(parts: LoopParts, known: Known, signal: AbortSignal): Pr
   if (candidate === null || decision === null) return turn('rejected')
   if (known.memory !== known.saved) known.saveFrom ??= performance.now() + settings.persist
   if (known.saveFrom !== null && performance.now() >= known.saveFrom) await save(parts, known)
-  planWanted(known, candidate, decision)
+  planWanted(known, candidate, decision.model)
 
   if (isRunning(known, candidate)) {
     await confirm(parts, known, candidate, decision.model)
@@ -202,7 +201,7 @@ function renderWanted(parts: LoopParts, known: Known, { render }: LoopSettings):
   known.candidate = rendering.candidate
 }
 
-function planWanted(known: Known, candidate: Candidate, { model }: Decision): void {
+function planWanted(known: Known, candidate: Candidate, model: Model): void {
   const { installed } = known
   const { running } = known.sight
   const wanted = { model, candidate }
@@ -279,6 +278,7 @@ async function conclude(
       known.lookFrom = now + lookEvery
       await recordRun(parts, known, candidate, model, applied.isReload ? reasonsOf(known.plan) : ['haproxy-start'])
       prove(known, candidate, model)
+      planWanted(known, candidate, model)
   }
 }
 

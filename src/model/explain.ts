@@ -3,6 +3,7 @@ import type { Model, Redirect, RenderSettings, Route, Server } from '../types.ts
 import {
   compareSpecificity,
   findRoute,
+  hasDotSegment,
   hostName,
   hostPatterns,
   isOddPath,
@@ -90,6 +91,9 @@ export function explain(model: Model, question: Question, paths: RenderSettings[
       servers: [],
     }
   }
+  if (leavesDotSegment(route, path)) {
+    return unserved(400, 'what is left of the path after strip has a `.` or `..` segment', candidates)
+  }
   const servers = (route.backend === null ? undefined : model.backends.get(route.backend))?.servers ?? []
   const sent = { path: rewritePath(route, path) + query, host: route.rewrite.host ?? question.host, location: null }
   const isUsable = servers.some((server) => server.state === 'ready' && server.weight > 0)
@@ -141,9 +145,18 @@ function reasonFor(route: Route, path: string, chosen: Route | null): string {
 export function rewritePath(route: Route, path: string): string {
   const { strip, add } = route.rewrite
   if (strip === null && add === null) return path
+  return `${add ?? ''}${restOf(strip, path)}` || '/'
+}
+
+/** What is left of a path after `strip`: nothing, or a path. */
+function restOf(strip: string | null, path: string): string {
   const rest = strip !== null && path.startsWith(strip) ? path.slice(strip.length) : path
-  const rooted = rest === '' || rest.startsWith('/') ? rest : `/${rest}`
-  return `${add ?? ''}${rooted}` || '/'
+  return rest === '' || rest.startsWith('/') ? rest : `/${rest}`
+}
+
+/** A raw prefix can end in the middle of a segment: what is left of `/files../x` after `/files` is `/../x`. */
+function leavesDotSegment({ backend, rewrite: { strip } }: Route, path: string): boolean {
+  return backend !== null && strip !== null && hasDotSegment(restOf(strip, path))
 }
 
 function redirectLocation(redirect: Redirect, host: string, path: string, query: string): string {

@@ -40,10 +40,15 @@ export function refusal({ method, host, path, hasUser }: RequestLine): string | 
   if (hostName(host) === null) return 'the Host header is no host name'
   if (method === 'CONNECT') return 'CONNECT is never passed on'
   if (hasUser) return 'there is a user in the URL'
-  if (/(?:^|[/\\;]|%2f|%5c)(?:\.|%2e){1,2}(?:[/\\;]|%2f|%5c|$)/i.test(path)) return 'the path has a `.` or `..` segment'
+  if (hasDotSegment(path)) return 'the path has a `.` or `..` segment'
   if (path.includes('%00')) return 'the path has a NUL'
   if (path.includes('\\')) return 'the path has a backslash'
   return null
+}
+
+/** True for a path with a segment `.` or `..`, plain or encoded, whatever bounds it. */
+export function hasDotSegment(path: string): boolean {
+  return /(?:^|[/\\;]|%2f|%5c)(?:\.|%2e){1,2}(?:[/\\;]|%2f|%5c|$)/i.test(path)
 }
 
 /** True for a path that services could read in two ways: `//`, `;`, encoded separators or encoded plain characters. */

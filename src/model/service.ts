@@ -232,7 +232,7 @@ function collectRoutes(
   routes.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
   const beyond = routes.slice(mostRoutes).map(([key]) => key)
   const problems = beyond.slice(0, 1).map((subject) => {
-    const reason = `the service asks for ${routes.length} routes; those from ${subject} on are set aside`
+    const reason = `the service asks for more than ${mostRoutes} routes; those from ${subject} on are set aside`
     return problem('too-many-routes', { service, subject, reason })
   })
   return { routes: routes.slice(0, mostRoutes).map(([, asked]) => asked), problems }

@@ -19,6 +19,11 @@ const namePattern = new RegExp(`^${label}(?:\\.${label})*$`)
 const longestName = 253
 const longestPath = 512
 
+/** Letters of ASCII alone: others have lower-case forms in it (the Kelvin sign) that a request never has. */
+export function foldCase(text: string): string {
+  return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
+}
+
 /** True for a lower-case DNS name whose labels are 1 to 63 of letters, digits, `-` and `_` (RFC 1123, and `_`). */
 export function isHostName(text: string): boolean {
   return text.length <= longestName && namePattern.test(text)
@@ -37,7 +42,7 @@ export function parseMatch(text: string): Parsed<Match> {
 
 function parseHost(text: string): Parsed<string> {
   if (text === '') return { kind: 'parsed', value: '*' }
-  const name = text.toLowerCase()
+  const name = foldCase(text)
   const wrong = (reason: string, hint?: string): Parsed<string> => ({
     kind: 'wrong',
     code: 'bad-host',
@@ -49,6 +54,7 @@ function parseHost(text: string): Parsed<string> {
   if (rest.includes('*')) return wrong('`*` can only stand for the whole beginning: *.example.com')
   if (rest.endsWith('.'))
     return wrong('the host ends in a dot', 'write it without the dot: requests match with or without')
+  if (/^https?:$/.test(rest)) return wrong('the host has a scheme', 'leave http:// out: shop.example.com/api')
   if (/:[0-9]*$/.test(rest)) return wrong('the host has a port', 'leave the port out: requests match with any port')
   if (rest.length > longestName) return wrong(`the host is longer than ${longestName} characters`)
   if (!namePattern.test(rest)) return wrong('the host is no DNS name')

@@ -35,8 +35,8 @@ const longestText = 2048
 interface Written {
   /** As it stands in the catalog, for problems. */
   readonly subject: string
-  /** `route`, an option's key, or '' for the bare tag. */
-  readonly key: string
+  /** `route`, or an option's key as written; null: the bare tag. */
+  readonly key: string | null
   /** Null: no `=` was written. */
   readonly text: string | null
   /** Of `PREFIX-route-NAME`. */
@@ -90,7 +90,7 @@ function read(instance: Instance, expose: Expose): InstanceRequest {
   }
 
   for (const one of written.slice(0, mostTexts)) {
-    if (one.key === '') continue
+    if (one.key === null) continue
     if (one.key === 'route') {
       addRoute(readRoute(one, instance, report), one.subject)
     } else {
@@ -104,7 +104,7 @@ function read(instance: Instance, expose: Expose): InstanceRequest {
       }
     }
   }
-  if (expose.by === 'all' || written.some((one) => one.key === '')) {
+  if (expose.by === 'all' || written.some((one) => one.key === null)) {
     const request = defaultRoute(instance, expose, report)
     // a route that is written out says more than the default one
     const isWrittenOut = request.kind === 'understood' && seen.has(request.spec.id)
@@ -179,7 +179,7 @@ function readRoute(one: Written, instance: Instance, report: Report): RouteReque
 /** The option of that key at one of these levels, or why there is none. */
 function findOption(key: string, levels: readonly OptionLevel[], prefix: string): Option | string {
   const option = optionTable.get(key)
-  if (option === undefined) return `${key} is no option`
+  if (option === undefined) return key === '' ? 'no option is named' : `${key} is no option`
   if (option.levels.some((level) => levels.includes(level))) return option
   return option.levels.includes('route')
     ? `${key} belongs on a route: ${prefix}.route=HOST/PATH ${option.usage}`
@@ -225,7 +225,7 @@ function specOf(match: Match, options: Options, id: string, text: string, instan
 function writtenTexts(instance: Instance, prefix: string): readonly Written[] {
   const found: Written[] = []
   for (const tag of instance.tags) {
-    if (tag === prefix) found.push({ subject: tag, key: '', text: null, name: null })
+    if (tag === prefix) found.push({ subject: tag, key: null, text: null, name: null })
     if (!tag.startsWith(`${prefix}.`)) continue
     const rest = tag.slice(prefix.length + 1)
     const equals = rest.indexOf('=')
@@ -244,7 +244,8 @@ function writtenTexts(instance: Instance, prefix: string): readonly Written[] {
     else found.push({ subject, key: rest, text: text === '' || text === 'true' ? null : text, name: null })
   }
   return found.sort(
-    (a, b) => compare(a.key, b.key) || compare(a.text ?? '', b.text ?? '') || compare(a.name ?? '', b.name ?? ''),
+    (a, b) =>
+      compare(a.key ?? '', b.key ?? '') || compare(a.text ?? '', b.text ?? '') || compare(a.name ?? '', b.name ?? ''),
   )
 }
 
@@ -253,6 +254,6 @@ function compare(a: string, b: string): number {
 }
 
 function signatureOf(written: readonly Written[]): string {
-  const shared = written.filter((one) => optionTable.get(one.key)?.levels.includes('instance') !== true)
+  const shared = written.filter((one) => optionTable.get(one.key ?? '')?.levels.includes('instance') !== true)
   return JSON.stringify(shared.map((one) => [one.key, one.text, one.name]))
 }

@@ -122,7 +122,7 @@ export const haproxySection = section({
     orWord(duration(0, tenYears), 'forever'),
     '1h',
     'hot',
-    'at a cold start, installed files older than this answer 503 until the catalog confirms them',
+    'with `spawn`, files installed longer ago than this are not started with until the catalog has been read; `forever`: always',
   ),
 })
 

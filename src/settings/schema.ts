@@ -103,23 +103,23 @@ const apply = section({
     ),
   }),
   reloadEvery: setting(duration(), '2s', 'hot', 'shortest time between reloads; up to as much random delay is added'),
-  persist: setting(duration(), '1s', 'hot', 'files on disk follow changes at run time at least this often'),
+  persist: setting(duration(), '1s', 'hot', 'what is remembered is written to disk at least this often'),
 })
 
 const guard = section({
-  window: setting(duration(), '10s', 'hot', 'losses within this time are counted together'),
-  hold: setting(duration(), '60s', 'hot', 'a large loss is held for so long before it is believed'),
+  window: setting(duration(), '10s', 'hot', 'not in force yet: losses within this time are counted together'),
+  hold: setting(duration(), '60s', 'hot', 'not in force yet: a large loss is held for so long before it is believed'),
   panic: setting(
     percentage,
     '50%',
     'hot',
-    'when more services than this lose their last passing instance, all keep it',
+    'not in force yet: when more services than this lose their last passing instance, all keep it',
   ),
   doubtful: setting(
     orWord(duration(), 'forever'),
     'forever',
     'hot',
-    'losses on doubtful evidence are held for so long; `forever`: until they are contradicted or released',
+    'not in force yet, they are always held: losses on doubtful evidence are held for so long; `forever`: until they are contradicted or released',
   ),
 })
 

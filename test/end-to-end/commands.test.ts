@@ -103,6 +103,21 @@ describe('heddle lint', () => {
     expect(await heddle([...base, 'lint', ...on('good.json')])).toMatchObject({ code: 0, stdout: 'no problems\n' })
   })
 
+  it('never lets a name move the cursor of whoever reads it', async () => {
+    const name = 'ev\u001b[2Jil\n\u202e'
+    const tags = ['heddle.route=a.test', 'heddle.route=b.test nonsense']
+    await writeFile(
+      join(folder, 'names.json'),
+      snapshotText({ [name]: [{ id: name, address: '10.2.1.9', port: 80, tags }] }),
+    )
+    for (const command of [['routes'], ['lint'], ['explain', 'http://a.test/']]) {
+      const { stdout } = await heddle([...base, ...command, ...on('names.json')])
+      expect(stdout).toContain('ev\\u001b[2Jil\\u000a\\u202e')
+      expect(stdout).not.toContain('\u001b')
+      expect(stdout).not.toContain('\u202e')
+    }
+  })
+
   it('exits with 3 and says what to write instead', async () => {
     const { code, stdout } = await heddle([...base, 'lint', '--json', ...on('bad.json')])
     expect(code).toBe(3)

@@ -67,7 +67,7 @@ describe('always refused with 400', () => {
     expect([answer.status, answer.body]).toEqual([400, 'bad request\n'])
   })
 
-  it.each(['http://u@a.test/', 'http://u:p@a.test/', 'http://@a.test/', 'http://u@a.test'])(
+  it.each(['http://u@a.test/', 'http://u:p@a.test/', 'http://@a.test/', 'http://u@a.test', 'http:///x', 'x:///'])(
     'the URL %s',
     async (target) => {
       expect(await statusOf(target)).toBe(400)
@@ -94,9 +94,15 @@ describe('let through', () => {
     },
   )
 
-  it('a URL with its host, of which the service sees the path', async () => {
-    expect(seen(await ask(edge, 'http://a.test/x?q')).target).toMatch(/\/x\?q$/)
-    expect(await statusOf('http://a.test')).toBe(200)
+  it.each(['http://a.test/x?q', 'https://a.test/x?q', 'ftp://a.test/x?q', 'HTTP://A.TEST/x?q'])(
+    'the URL %s, of which the service sees the path alone',
+    async (target) => {
+      expect(seen(await ask(edge, target)).target).toBe('/x?q')
+    },
+  )
+
+  it('a URL that is a host alone, of which the service sees /', async () => {
+    expect(seen(await ask(edge, 'http://a.test')).target).toBe('/')
   })
 
   it('HTTP/2 without TLS, by the same rules', async () => {

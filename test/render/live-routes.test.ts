@@ -123,6 +123,18 @@ describe('a request finds its route', () => {
   })
 })
 
+describe('what is left after strip', () => {
+  it.each([...['/r..', '/r../x', '/r.', '/r./x', '/r..;x', '/r..%2fx', '/r..%5Cx', '/r%2e%2e/x', '/r.%2E', '/r%2e']])(
+    'is never a dot segment: %s',
+    async (target) => {
+      expect((await ask(edge, target, { host: 'strip.other' })).status).toBe(400)
+      const raw = route('strip.other/r*', backend('api', []), { strip: '/r' })
+      const made = model([backend('api', [])], [raw])
+      expect(explain(made, parseQuestion(`http://strip.other${target}`, 'GET'), 'auto').answer).toBe(400)
+    },
+  )
+})
+
 describe('a path is rewritten', () => {
   it.each([
     ['strip.other', '/api', '/', '/api'],
@@ -134,6 +146,8 @@ describe('a path is rewritten', () => {
     ['strip.other', '/a/b/c', '/b/c', '/a'],
     ['strip.other', '/r', '/', '/r'],
     ['strip.other', '/raw', '/aw', '/r'],
+    ['strip.other', '/r.a', '/.a', '/r'],
+    ['strip.other', '/r..a', '/..a', '/r'],
     ['add.other', '/in', '/v1/in', undefined],
     ['add.other', '/in/x?q', '/v1/in/x?q', undefined],
     ['both.other', '/api', '/v1/x', '/api'],

@@ -53,6 +53,8 @@ describe('the match of a route', () => {
     ['ok.local }', 'bad-host'],
     ['a } || { always_true', 'bad-host'],
     ['-f', 'bad-host'],
+    ['http://shop.example.com/', 'bad-host'],
+    ['shop.e\u212aample', 'bad-host'],
     ['"${HOME}"', 'bad-host'],
     ['%[env(PATH)]', 'bad-host'],
     ['(a+)+$', 'bad-host'],

@@ -148,6 +148,10 @@ describe('the tags and meta of an instance', () => {
     expect(odd.problems).toMatchObject([{ code: 'bad-host' }])
   })
 
+  it.each(['heddle.', 'heddle.=x'])('are not a bare tag when they name nothing: %s', (tag) => {
+    expect(read([tag])).toMatchObject({ routes: [], problems: [{ code: 'unknown-option', subject: tag }] })
+  })
+
   it('expose every service where the settings say so', () => {
     const all = { by: 'all', prefix: 'heddle', domain: 'example.com' } as const
     expect(readInstance(instance('web', 'w1'), all).routes).toMatchObject([{ spec: { id: 'web.example.com/' } }])

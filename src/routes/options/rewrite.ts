@@ -1,5 +1,5 @@
 import type { Redirect, RedirectPart, RedirectVariable } from '../../types.ts'
-import { isHostName, pathFault, trimSlash } from '../grammar.ts'
+import { foldCase, isHostName, pathFault, trimSlash } from '../grammar.ts'
 import type { Option, Options } from './option.ts'
 import { parseWhole, parseWord, set, type Value, value, wrong } from './values.ts'
 
@@ -41,7 +41,7 @@ export const rewriteOptions: readonly Option[] = [
     kind: 'rewrite',
     usage: 'host=NAME',
     parse: (text) => {
-      const name = text?.toLowerCase() ?? ''
+      const name = foldCase(text ?? '')
       return isHostName(name) ? value({ host: name }) : wrong('expected a host name')
     },
   },
