@@ -16,11 +16,20 @@ function byId(id) {
   return document.getElementById(id)
 }
 
+/** Control and direction characters as escapes: a name must not turn the line around that it stands in. */
+function visible(text) {
+  return text.replace(
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach the page
+    /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}
+
 /** Children are nodes, or strings, which `append` turns into text nodes. */
 function element(tag, className, ...children) {
   const made = document.createElement(tag)
   if (className !== '') made.className = className
-  made.append(...children.map((child) => (child instanceof Node ? child : String(child))))
+  made.append(...children.map((child) => (child instanceof Node ? child : visible(String(child)))))
   return made
 }
 
@@ -223,6 +232,8 @@ function showRevisions(revisions) {
 
 async function ask(path) {
   const response = await fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(10_000) })
+  // nothing has been decided yet: the status says what is waited for
+  if (response.status === 503) return { body: [], total: 0 }
   if (!response.ok) throw new Error(`${path} answered ${response.status}`)
   return { body: await response.json(), total: Number(response.headers.get('x-total-count')) }
 }

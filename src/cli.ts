@@ -9,8 +9,10 @@ import { routes } from './commands/routes.ts'
 import { run } from './commands/run.ts'
 import { snapshot } from './commands/snapshot.ts'
 import { openView, type View, ViewError } from './commands/view.ts'
+import { escapeUnprintable } from './printable.ts'
 import { parseDuration } from './settings/durations.ts'
 import type { Settings } from './settings/schema.ts'
+import { longestUrl, methodPattern } from './status/operations.ts'
 import { version } from './version.ts'
 
 /** Flags for the settings that are changed most; all others by `--set KEY=VALUE`. */
@@ -77,6 +79,7 @@ function createProgram(): Command {
     .option('-c, --config <file>', 'settings file (YAML); also HEDDLE_CONFIG')
     .option('--set <key=value>', 'any setting, repeatable: --set apply.reloadEvery=5s', collectSetting)
     .exitOverride()
+    .configureHelp({ showGlobalOptions: true })
     .showHelpAfterError('(heddle --help teaches)')
     .addHelpText(
       'after',
@@ -113,7 +116,7 @@ function addRun(program: Command): void {
       'after',
       `
 HAProxy must run as master-worker on <directory>/current/haproxy.cfg:
-  haproxy -W -S /run/haproxy/master.sock -f /var/lib/heddle/current/haproxy.cfg
+  haproxy -W -S /run/haproxy/master.sock,mode,660 -f /var/lib/heddle/current/haproxy.cfg
 With --process spawn heddle starts it itself. SIGHUP reads the settings again; SIGTERM ends heddle
 and leaves an attached HAProxy serving.`,
     )
@@ -158,9 +161,9 @@ function addRoutes(program: Command): void {
 function addExplain(program: Command): void {
   program
     .command('explain')
-    .argument('<url>', 'http://HOST/PATH, or just HOST/PATH')
+    .argument('<url>', 'http://HOST/PATH, or just HOST/PATH', urlArgument)
     .description('which route takes a request and why')
-    .option('-X, --method <method>', 'method of the request', 'GET')
+    .option('-X, --method <method>', 'method of the request', methodArgument, 'GET')
     .option('--live', 'ask the running HAProxy as well and say if it differs', false)
     .option('--json', 'as JSON', false)
     .addOption(snapshotOption())
@@ -176,6 +179,13 @@ function addLint(program: Command): void {
     .description('every problem in the catalog, and what to write instead; exit code 3 when there is one')
     .option('--json', 'as JSON', false)
     .addOption(snapshotOption())
+    .addHelpText(
+      'after',
+      `
+Each problem has a code that stays the same, the service and instance it is about, and a hint. Everything
+else is served all the same.
+Example: heddle lint --json | jq -r '.[] | select(.service == "shop") | .hint'`,
+    )
     .action(async (options: { json: boolean; snapshot?: string }) => {
       await withView(program, options.snapshot, (view) => lint(view, options, io))
     })
@@ -231,7 +241,7 @@ async function withView(
     return
   }
   const view = await openView(settings, file ?? null, controller.signal)
-  io.stderr(`${view.origin}\n`)
+  for (const line of [view.origin, ...view.notes]) io.stderr(`${escapeUnprintable(line)}\n`)
   exitCode = await command(view, settings)
 }
 
@@ -257,6 +267,17 @@ function durationArgument(text: string): number {
   const duration = parseDuration(text)
   if (duration === null) throw new InvalidArgumentError('expected a duration with its unit, such as 20s')
   return duration
+}
+
+function methodArgument(text: string): string {
+  if (!methodPattern.test(text)) throw new InvalidArgumentError('expected a method in capital letters, such as POST')
+  return text
+}
+
+function urlArgument(text: string): string {
+  if (text === '' || text.length > longestUrl)
+    throw new InvalidArgumentError(`expected a URL of at most ${longestUrl} characters`)
+  return text
 }
 
 function portArgument(text: string): number {

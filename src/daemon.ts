@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import type { FastifyInstance } from 'fastify'
 import { stateBoard } from './control/board.ts'
 import { wakes } from './control/flow.ts'
@@ -8,6 +8,7 @@ import { runLoop } from './control/loop.ts'
 import { loadMemory, saveMemory } from './control/memory-file.ts'
 import { narrate } from './control/narrate.ts'
 import { type Holder, serveControl } from './control/socket.ts'
+import { messageOf } from './errors.ts'
 import { revisionStore } from './haproxy/files.ts'
 import { haproxyProcess } from './haproxy/process.ts'
 import type { Log, LogControl } from './log.ts'
@@ -70,6 +71,9 @@ async function start(options: DaemonOptions, atEnd: (close: () => Promise<unknow
 
   const loaded = await loadTemplates(options.settings.templates)
   if (loaded.kind === 'invalid') return wrong(templateFault(loaded.problems))
+  const { tokenFile } = options.settings.status
+  const unreadable = tokenFile === null ? null : await readFile(tokenFile).then(() => null, messageOf)
+  if (unreadable !== null) return wrong(`status.tokenFile: ${unreadable}`)
   const made = await mkdir(directory, { recursive: true, mode: 0o2750 }).catch((error: Error) => error)
   if (made instanceof Error) return failed(`${directory}: ${made.message}; create it, or set haproxy.directory`)
 
@@ -132,7 +136,6 @@ async function start(options: DaemonOptions, atEnd: (close: () => Promise<unknow
     {
       version,
       kind: haproxy.process,
-      maxStartAge: haproxy.maxStartAge === 'forever' ? Number.POSITIVE_INFINITY : haproxy.maxStartAge,
       inputs,
       watch,
       target: { bin: haproxy.bin, sockets: haproxy, store, process },

@@ -41,6 +41,7 @@ export interface Instance {
   readonly address: string
   /** As registered; may be 0, negative or beyond 65535. */
   readonly port: number
+  /** Those that heddle reads; the same of meta. */
   readonly tags: readonly string[]
   readonly meta: ReadonlyMap<string, string>
   /** Address of the tagged address `weave`, if there is one. */

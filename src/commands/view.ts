@@ -22,6 +22,8 @@ import type { Candidate, Decision, Memory, World } from '../types.ts'
 export interface View {
   /** One line: where all of this comes from. */
   readonly origin: string
+  /** What a source could not read or say, though it answered. */
+  readonly notes: readonly string[]
   readonly routes: () => Promise<readonly RouteView[]>
   readonly problems: () => Promise<readonly ProblemView[]>
   readonly explain: (url: string, method: string, live: boolean) => Promise<ExplainView>
@@ -63,6 +65,7 @@ async function viewOfRunning(socket: string): Promise<View | null> {
   if (first.kind === 'failed') return null
   return {
     origin: `from the running heddle (${socket})`,
+    notes: [],
     routes: () => get('/api/v1/routes', z.array(routeView)),
     problems: () => get('/api/v1/problems', z.array(problemView)),
     explain: (url, method, live) => {
@@ -80,11 +83,16 @@ function messageIn(body: unknown): string | null {
 }
 
 async function viewOfSources(settings: Settings, snapshot: string | null, signal: AbortSignal): Promise<View> {
-  const { world, memory } = await observeOnce(settings, snapshot, signal)
-  const decision = decide(world, memory ?? (await readMemory(settings)), modelSettings(settings))
-  const source = snapshot === null ? `Consul at ${hideUserinfo(settings.consul.address, '(hidden)')}` : snapshot
+  const observed = await observeOnce(settings, snapshot, signal)
+  // a file that somebody else made is looked at without what happened here
+  const memory = snapshot === null ? await readMemory(settings) : observed.memory
+  const decision = decide(observed.world, memory ?? emptyMemory, modelSettings(settings))
   return {
-    origin: `from ${source}, with the memory in ${settings.haproxy.directory}${snapshot === null ? '; no heddle runs there' : ''}`,
+    origin:
+      snapshot === null
+        ? liveOrigin(settings, memory)
+        : `from ${snapshot}${memory === null ? '' : ' and the memory in it'}`,
+    notes: observed.notes,
     routes: async () => routesView(stillState(decision)),
     problems: async () => problemsView(stillState(decision)),
     explain: (url, method, live) => explainRequest(decision, settings.haproxy, { url, method, live }),
@@ -114,7 +122,7 @@ async function observeOnce(
   settings: Settings,
   snapshot: string | null,
   signal: AbortSignal,
-): Promise<{ world: World; memory: Memory | null }> {
+): Promise<{ world: World; memory: Memory | null; notes: readonly string[] }> {
   const bell = wakes()
   const watch = watchWorld(bell.wake)
   const { docker, node, router } = settings.weave
@@ -123,7 +131,12 @@ async function observeOnce(
     const end = performance.now() + longestWait
     for (;;) {
       const world = watch.world()
-      if (world !== null) return { world, memory: watch.memory() }
+      if (world !== null) {
+        const notes = [...watch.statuses()].flatMap(([name, { error }]) =>
+          error === null ? [] : [`${name}: ${error}`],
+        )
+        return { world, memory: watch.memory(), notes }
+      }
       const fault = faultOf(watch, snapshot)
       if (fault !== null || signal.aborted || performance.now() > end) {
         throw new ViewError(fault ?? `not every source has answered within ${longestWait / 1000} s`)
@@ -139,17 +152,25 @@ async function observeOnce(
 function faultOf(watch: WorldWatch, snapshot: string | null): string | null {
   for (const [name, { state, error }] of watch.statuses()) {
     if (state === 'waiting' && error !== null) {
-      const hint = snapshot === null ? '; is consul.address right? --snapshot FILE works without Consul' : ''
+      const isUnreachable = snapshot === null && /connect|getaddrinfo|no answer/.test(error)
+      const hint = isUnreachable ? '; is consul.address right? --snapshot FILE works without Consul' : ''
       return `${name}: ${error}${hint}`
     }
   }
   return null
 }
 
-async function readMemory(settings: Settings): Promise<Memory> {
+function liveOrigin({ consul, haproxy: { directory } }: Settings, memory: Memory | null): string {
+  const memoryText =
+    memory === null ? `; no heddle runs in ${directory}` : `, with the memory in ${directory}, where no heddle runs`
+  return `from Consul at ${hideUserinfo(consul.address, '(hidden)')}${memoryText}`
+}
+
+/** Null: there is none that can be read. */
+async function readMemory(settings: Settings): Promise<Memory | null> {
   const text = await readFile(`${settings.haproxy.directory}/memory.json`, 'utf8').catch(() => null)
   const decoded = text === null ? null : decodeMemory(text)
-  return decoded?.kind === 'ok' ? decoded.memory : emptyMemory
+  return decoded?.kind === 'ok' ? decoded.memory : null
 }
 
 /** A state of which only the decision is known, for the projections. */

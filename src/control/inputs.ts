@@ -84,6 +84,7 @@ export function templateFault(problems: readonly TemplateProblem[]): string {
 
 function loopSettingsOf(settings: Settings, before: LoopSettings | null): LoopSettings {
   const { settle, reloadEvery, persist } = settings.apply
+  const { maxStartAge } = settings.haproxy
   const [model, render] = [modelSettings(settings), renderSettings(settings)]
   return {
     model: before !== null && isSameText(before.model, model) ? before.model : model,
@@ -91,6 +92,7 @@ function loopSettingsOf(settings: Settings, before: LoopSettings | null): LoopSe
     settle,
     reloadEvery,
     persist,
+    maxStartAge: maxStartAge === 'forever' ? Number.POSITIVE_INFINITY : maxStartAge,
   }
 }
 

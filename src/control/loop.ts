@@ -31,13 +31,13 @@ export interface LoopSettings extends PacingSettings {
   readonly model: ModelSettings
   readonly render: RenderSettings
   readonly persist: Ms
+  /** How old files may be that a HAProxy of ours is started with before the catalog has spoken; Infinity: any age. */
+  readonly maxStartAge: Ms
 }
 
 export interface LoopParts {
   readonly version: string
   readonly kind: 'attach' | 'spawn'
-  /** How old files may be that a HAProxy of ours is started with before the catalog has spoken; Infinity: any age. */
-  readonly maxStartAge: Ms
   /** Asked at each turn, always for the newest. */
   readonly inputs: Pick<Inputs, 'loopSettings' | 'templates' | 'notices'>
   /** `world` is null until every source has spoken once. */
@@ -142,8 +142,13 @@ async function lookAtHaproxy(parts: LoopParts, known: Known, signal: AbortSignal
 }
 
 /** One that is ours to run and is not there is started from what is on disk; true when it came up. */
-async function startOwn({ kind, maxStartAge, target }: LoopParts, known: Known, signal: AbortSignal): Promise<boolean> {
-  if (kind !== 'spawn' || !isStartable(known, maxStartAge) || performance.now() < known.starts.from) return false
+async function startOwn({ kind, inputs, target }: LoopParts, known: Known, signal: AbortSignal): Promise<boolean> {
+  if (
+    kind !== 'spawn' ||
+    !isStartable(known, inputs.loopSettings().maxStartAge) ||
+    performance.now() < known.starts.from
+  )
+    return false
   const ensured = await target.process.ensure(signal)
   if (ensured.kind === 'up') return true
   if (!signal.aborted) noteFailedStart(known, ensured.why)

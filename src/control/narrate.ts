@@ -34,7 +34,8 @@ function narrateRevision(log: Log, before: State | null, after: State, turn: Tur
       'revision runs',
     )
   }
-  if (haproxy.error !== null && before?.haproxy.error !== haproxy.error) {
+  // before there is anything to run, that nothing runs is no news
+  if (after.candidate !== null && haproxy.error !== null && before?.haproxy.error !== haproxy.error) {
     log.warn({ hash: after.candidate?.hash ?? null, reason: haproxy.error }, 'wanted revision does not run')
   }
 }
@@ -66,7 +67,7 @@ function narrateProblems(log: Log, before: readonly Problem[], after: readonly P
 }
 
 function keyed(one: Problem): readonly [string, Problem] {
-  return [JSON.stringify([one.code, one.service, one.instance, one.subject, one.reason]), one]
+  return [JSON.stringify([one.code, one.service, one.instance, one.subject]), one]
 }
 
 function rounded(durations: Turn['durations']): Record<string, number> {

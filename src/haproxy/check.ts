@@ -91,8 +91,17 @@ export async function checkConfiguration(bin: string, file: string, limits: RunL
   if (result.kind === 'failed') return result
   if (result.code === 0) return { kind: 'valid' }
   // 1: errors; 2: nothing to listen on. Anything else is not HAProxy's way of refusing a file
-  if (result.code === 1 || result.code === 2) return { kind: 'invalid', output: result.output }
+  if (result.code === 1 || result.code === 2) return { kind: 'invalid', output: withoutPids(result.output) }
   return { kind: 'failed', why: `${bin} -c: ended with code ${result.code}` }
+}
+
+/** The same file is refused with the same words: who said them, and what every run says, is left out. */
+function withoutPids(output: string): string {
+  return output
+    .split('\n')
+    .filter((line) => !line.startsWith('[NOTICE]'))
+    .map((line) => line.replace(/^\[(\w+)\]\s+\(\d+\) : /, '[$1] '))
+    .join('\n')
 }
 
 /** Version of the binary, by `haproxy -v`. Never rejects. */

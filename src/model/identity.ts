@@ -140,7 +140,8 @@ export function identify(
 
 /** Meta keys that name the container of an instance, by id or name. */
 export const containerMetaKeys: ReadonlySet<string> = new Set(['container_id', 'container-id', 'docker-id'])
-const taskTag = 'marathon-task:'
+/** Beginning of tags that name it by its Marathon task. */
+export const containerTag = 'marathon-task:'
 
 function explicitReferences(instance: Instance): readonly string[] {
   if (instance.meta.size === 0 && instance.tags.length === 0) return []
@@ -150,8 +151,8 @@ function explicitReferences(instance: Instance): readonly string[] {
     if (value !== undefined && value !== '') references.push(value)
   }
   for (const tag of instance.tags) {
-    if (!tag.startsWith(taskTag)) continue
-    const task = tag.slice(taskTag.length)
+    if (!tag.startsWith(containerTag)) continue
+    const task = tag.slice(containerTag.length)
     references.push(`mesos-${task}`, task)
   }
   return references

@@ -59,7 +59,7 @@ export const haproxySection = section({
     socketPath,
     '/run/haproxy/stats.sock',
     'restart',
-    "the worker's socket, for changes at run time",
+    "the worker's socket: heddle asks there what runs",
   ),
   user: setting(account, 'none', 'restart', 'account that workers run as; only where heddle runs as root'),
   group: setting(account, 'none', 'restart', 'group that workers run as; only where heddle runs as root'),

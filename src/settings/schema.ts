@@ -130,7 +130,12 @@ const status = section({
     'restart',
     'status page, API and metrics; elsewhere than on loopback a token is needed',
   ),
-  allowedHosts: settingList(hostName, [], 'restart', 'host names that the page may be asked by, beside its address'),
+  allowedHosts: settingList(
+    hostName,
+    [],
+    'restart',
+    'host names that the page may be asked by; addresses need not be listed',
+  ),
   token: settingSecret(token, 'restart', 'token that clients must send; shown nowhere'),
   tokenFile: setting(tokenFile, 'none', 'restart', 'file that holds the token, instead of `status.token`'),
 })

@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
+import { messageOf } from '../errors.ts'
 import type { CatalogObservation, Engine, Memory, Ms, Observation, WeaveReport } from '../types.ts'
 import { decodeDocument, type SnapshotDocument } from './snapshot-document.ts'
 import type { Source, SourceStatus } from './source.ts'
@@ -71,7 +72,8 @@ async function readDocument(
       ? `${path}: ${decoded.why}`
       : { document: decoded.document, at: Math.trunc(mtimeMs) }
   } catch (error) {
-    return error instanceof Error ? error.message : String(error)
+    const text = messageOf(error)
+    return text.includes(path) ? text : `${path}: ${text}`
   }
 }
 

@@ -9,18 +9,26 @@ import type { Settings } from '../settings/schema.ts'
 export interface Access {
   /** Names or addresses of this endpoint that a Host header may carry besides the loopback ones; a port is optional. */
   readonly allowedHosts: readonly string[]
-  /** Asked at each request, so that a token file can change. Null: none is set. */
+  /** Asked at each request, so that a token file can change. Null: none is set; '': one is set, and nothing matches it. */
   readonly token: () => string | null
   /** It listens on a loopback address: loopback names are right, and it may go without a token. */
   readonly isLoopback: boolean
 }
 
-/** A token file is read at each request, so that the token can be changed. */
+/** A token file is read at each request, so that the token can be changed; while it can't be read, no token is right. */
 export function accessOf({ listen, allowedHosts, token, tokenFile }: Settings['status']): Access {
   return {
     allowedHosts,
-    token: () => (tokenFile === null ? token : readFileSync(tokenFile, 'utf8').trim()),
+    token: () => (tokenFile === null ? token : readToken(tokenFile)),
     isLoopback: isLoopback(parseListenAddress(listen)?.address ?? null),
+  }
+}
+
+function readToken(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch {
+    return ''
   }
 }
 
@@ -62,7 +70,8 @@ function parseHost(header: string): Host | null {
 
 function isOwnName(host: Host, access: Access, isProbe: boolean): boolean {
   const isAddress = host.name.startsWith('[') || isIPv4(host.name)
-  if (isProbe && isAddress) return true
+  // an address can't be made to mean another machine, as a name can; off loopback a token is needed besides
+  if (isAddress && (isProbe || !access.isLoopback)) return true
   const isLoopback =
     host.name === 'localhost' || host.name === '[::1]' || (isIPv4(host.name) && /^127\./.test(host.name))
   if (access.isLoopback && isLoopback) return true
@@ -80,7 +89,7 @@ export function refuseToken(headers: IncomingHttpHeaders, access: Access): Refus
   const expected = access.token()
   if (expected === null && access.isLoopback) return null
   const given = tokenOf(headers.authorization ?? '')
-  if (expected !== null && given !== null && isSameText(given, expected)) return null
+  if (expected !== null && expected !== '' && given !== null && isSameText(given, expected)) return null
   return {
     status: 401,
     error: given === null ? 'a token is needed' : 'the token is wrong',

@@ -93,7 +93,7 @@ export function createAnswers(settings: AnswerSettings): ReadonlyMap<string, Ans
 }
 
 function notYet({ ready }: State): Answer {
-  return refuse(503, 'nothing has been decided yet', `it is ${ready.reason}; ask again`)
+  return refuse(503, `nothing has been decided yet: ${ready.reason}`, 'ask again')
 }
 
 export function refuse(status: number, error: string, hint: string): Answer {
@@ -112,8 +112,9 @@ function page<T>({ items, total }: Page<T>): Answer {
 const printed = new WeakMap<Decision, Map<string, Answer>>()
 
 function list(name: string, state: State, query: object, find: (state: State) => Page<unknown>): Answer {
+  if (state.decision === null) return notYet(state)
   const isWhole = Object.values(query).every((value) => value === undefined)
-  if (!isWhole || state.decision === null) return page(find(state))
+  if (!isWhole) return page(find(state))
   const answers = printed.get(state.decision) ?? new Map<string, Answer>()
   printed.set(state.decision, answers)
   const known = answers.get(name)

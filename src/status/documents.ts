@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { State } from '../control/state.ts'
 import { encodeDocument } from '../sources/snapshot-document.ts'
 import type { Candidate, Decision } from '../types.ts'
+import type { ErrorView } from './views.ts'
 
 /** Whole documents, for commands of whoever may connect to the control socket: too large and too telling for the status endpoint. */
 
@@ -25,16 +26,18 @@ export function snapshotOf({ memory }: Decision, prefix: string): string {
   return encodeDocument({ catalog, engines, weave, memory }, prefix)
 }
 
-const notYet = { error: 'nothing has been decided yet', hint: 'see heddle status: which source is waited for?' }
+function notYet({ ready }: State): ErrorView {
+  return { error: `nothing has been decided yet: ${ready.reason}`, hint: 'ask again' }
+}
 
 export function addDocuments(app: FastifyInstance, state: () => State, prefix: () => string): void {
   app.get('/control/v1/candidate', (_request, reply) => {
     const { candidate } = state()
-    return candidate === null ? reply.code(503).send(notYet) : reply.send(candidateViewOf(candidate))
+    return candidate === null ? reply.code(503).send(notYet(state())) : reply.send(candidateViewOf(candidate))
   })
   app.get('/control/v1/snapshot', (_request, reply) => {
     const { decision } = state()
-    if (decision === null) return reply.code(503).send(notYet)
+    if (decision === null) return reply.code(503).send(notYet(state()))
     return reply.type('application/json').send(snapshotOf(decision, prefix()))
   })
 }

@@ -20,7 +20,10 @@ export function openApiDocument(version: string): Json {
       ]),
     ),
     components: {
-      securitySchemes: { token: { type: 'http', scheme: 'bearer' } },
+      securitySchemes: {
+        token: { type: 'http', scheme: 'bearer' },
+        password: { type: 'http', scheme: 'basic', description: 'any user, the token as password: for browsers' },
+      },
       responses: {
         Refused: { description: 'Refused, with what to do instead', content: contentOf('application/json', errorView) },
       },
@@ -44,9 +47,12 @@ function describe(name: string, { summary, query, params, answers }: Operation):
       ),
       ...(!isProbe && { 401: refused }),
       403: refused,
+      405: refused,
+      414: refused,
+      431: refused,
       500: refused,
     },
-    security: isProbe ? [] : [{ token: [] }, {}],
+    security: isProbe ? [] : [{ token: [] }, { password: [] }, {}],
   }
 }
 

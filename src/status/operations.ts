@@ -14,6 +14,9 @@ import {
 /** Everything that can be asked over HTTP, in one table: the server answers it, the OpenAPI document describes it. */
 
 const mostItems = 10_000
+/** Of a URL to explain. */
+export const longestUrl = 2048
+export const methodPattern = /^[A-Z][A-Z-]{0,19}$/
 const page = {
   limit: z.coerce
     .number()
@@ -43,11 +46,8 @@ export const revisionsQuery = z.object({
 })
 export const revisionParams = z.object({ number: z.string().regex(/^[0-9]{1,9}$/) })
 export const explainQuery = z.object({
-  url: z.string().min(1).max(2048).describe('http://HOST/PATH?QUERY or HOST/PATH'),
-  method: z
-    .string()
-    .regex(/^[A-Z][A-Z-]{0,19}$/)
-    .default('GET'),
+  url: z.string().min(1).max(longestUrl).describe('http://HOST/PATH?QUERY or HOST/PATH'),
+  method: z.string().regex(methodPattern).default('GET'),
   live: z.enum(['true', 'false', '1', '0', '']).optional().describe('also ask the running HAProxy'),
 })
 
@@ -62,13 +62,14 @@ export interface Operation {
   readonly summary: string
   readonly query?: z.ZodObject
   readonly params?: z.ZodObject
-  /** By status. Those of every operation (401, 403, 405, 500) are not repeated. */
+  /** By status. Those of every operation (401, 403, 405, 414, 431, 500) are not repeated. */
   readonly answers: Readonly<Record<number, Answer>>
 }
 
 const json = (description: string, schema: z.ZodType): Answer => ({ description, type: 'application/json', schema })
 const file = (description: string, type: Answer['type']): Answer => ({ description, type, schema: z.string() })
 const wrongQuery = json('A query parameter is wrong', errorView)
+const undecided = json('Nothing has been decided yet: a source has not answered once', errorView)
 const noSuchRevision = json('The history has no such revision, or not any more', errorView)
 
 export const operations = {
@@ -102,19 +103,19 @@ export const operations = {
     url: '/api/v1/routes',
     summary: 'The route table, in byte order of matches',
     query: routesQuery,
-    answers: { 200: json('Routes', z.array(routeView)), 400: wrongQuery },
+    answers: { 200: json('Routes', z.array(routeView)), 400: wrongQuery, 503: undecided },
   },
   services: {
     url: '/api/v1/services',
     summary: 'Exposed services with every instance and what became of it',
     query: servicesQuery,
-    answers: { 200: json('Services', z.array(serviceView)), 400: wrongQuery },
+    answers: { 200: json('Services', z.array(serviceView)), 400: wrongQuery, 503: undecided },
   },
   problems: {
     url: '/api/v1/problems',
     summary: 'Problems of the input, in order of service and code',
     query: problemsQuery,
-    answers: { 200: json('Problems', z.array(problemView)), 400: wrongQuery },
+    answers: { 200: json('Problems', z.array(problemView)), 400: wrongQuery, 503: undecided },
   },
   revisions: {
     url: '/api/v1/revisions',
@@ -141,7 +142,7 @@ export const operations = {
     answers: {
       200: json('The explanation', explainView),
       400: wrongQuery,
-      503: json('Nothing has been decided yet', errorView),
+      503: undecided,
       504: json('HAProxy did not answer in time', errorView),
     },
   },

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -26,7 +26,7 @@ beforeAll(async () => {
       id: 'b1',
       address: '10.2.3.1',
       port: 80,
-      tags: ['heddle.route=a..b/x'],
+      tags: ['heddle.route=a..b/x', 'traefik.http.middlewares.auth.basicauth.users=admin:canary'],
       meta: { secret: 'canary', 'heddle-weight': '1e9' },
     },
   ]
@@ -163,11 +163,33 @@ describe('heddle snapshot', () => {
   })
 })
 
+describe('a snapshot file', () => {
+  it('is looked at without what happened on this machine', async () => {
+    const directory = join(folder, 'with-memory')
+    await mkdir(directory)
+    const { memory } = JSON.parse((await heddle([...base, 'snapshot', ...on('good.json')])).stdout)
+    await writeFile(join(directory, 'memory.json'), JSON.stringify(memory))
+    await writeFile(join(folder, 'none.json'), snapshotText({}))
+    const { stdout, stderr } = await heddle(['--directory', directory, 'routes', '--json', ...on('none.json')])
+    expect(JSON.parse(stdout)).toEqual([])
+    expect(stderr).toBe(`from ${join(folder, 'none.json')}\n`)
+  })
+
+  it('tells what of it can not be read', async () => {
+    await writeFile(join(folder, 'odd.json'), JSON.stringify({ consul: { services: { odd: [{ Node: 1 }], web: {} } } }))
+    const { code, stderr } = await heddle([...base, 'lint', ...on('odd.json')])
+    expect(code).toBe(0)
+    expect(stderr).toMatch(/snapshot: 2 left out: .*odd/)
+  })
+})
+
 describe('wrong usage', () => {
   it.each([
     [['nonsense'], /nonsense/],
     [['explain'], /url/],
     [['routes', '--colour'], /--colour/],
+    [['explain', '-X', 'post', 'a.test'], /capital letters/],
+    [['explain', 'a.test/'.padEnd(3000, 'x')], /2048/],
     [['--set', 'nothing', 'routes'], /KEY=VALUE/],
     [['--set', 'consul.adress=http://x', 'routes'], /consul\.address/],
     [['demo', '--for', '20'], /20s/],

@@ -275,6 +275,13 @@ describe('settings', () => {
     expect(await running.ended).toBe(0)
   })
 
+  it('that name a token file which is not there keep it from starting', async () => {
+    const { settings, args } = await setUp('spawn', {})
+    const finished = await heddle(['--config', settings, '--set', 'status.tokenFile=/nowhere/token', 'run', ...args])
+    expect(finished.code).toBe(2)
+    expect(finished.stderr).toMatch(/status\.tokenFile: .*\/nowhere\/token/)
+  })
+
   it('that are wrong keep it from starting, all of them at once', async () => {
     const { settings, args } = await setUp('spawn', {}, 'expose: {by: everybody, prefixx: a}\n')
     const finished = await heddle(['--config', settings, 'run', ...args])

@@ -37,6 +37,11 @@ describe('the check of a configuration', () => {
     })
   })
 
+  it('says the same of the same file each time', async () => {
+    const file = await configuration('global\n  maxconn many\ndefaults\n  mode http\nfrontend a\n  bindd :80\n')
+    expect(await checkConfiguration(haproxyBin, file)).toEqual(await checkConfiguration(haproxyBin, file))
+  })
+
   it.each([
     ['is cut in the middle of a line', 'defaults\n  mode http\nbackend a\n  server b 127.0.0.1:1'],
     ['lacks a map', 'defaults\n  mode http\nfrontend a\n  bind :1\n  use_backend %[path,map(gone.map)]\n'],

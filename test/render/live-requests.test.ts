@@ -124,6 +124,10 @@ describe('let through', () => {
     }
   })
 
+  it.each(['*', 'a.test', 'a.test/x'])('no target that is neither a path nor a URL: %s', async (target) => {
+    expect(await statusOf(target)).toBe(400)
+  })
+
   it('OPTIONS of a path, but not of *', async () => {
     expect(await statusOf('/', { method: 'OPTIONS' })).toBe(200)
     expect(await statusOf('*', { method: 'OPTIONS' })).toBe(404)

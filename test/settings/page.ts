@@ -21,8 +21,6 @@ haproxy:
 apply:
   settle: 20ms / 500ms              # the same as {quiet: 20ms, longest: 500ms}
   reloadEvery: 5s
-guard:
-  panic: 50%
 status:
   listen: 0.0.0.0:8480
   tokenFile: /run/secrets/status-token

@@ -1,5 +1,9 @@
+import { mkdtemp, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { State } from '../../src/control/state.ts'
+import { accessOf } from '../../src/status/access.ts'
 import { explainRequest } from '../../src/status/explain.ts'
 import { createMetrics } from '../../src/status/metrics.ts'
 import { createStatusServer, type StatusServerSettings } from '../../src/status/server.ts'
@@ -59,7 +63,6 @@ describe('the status endpoint', () => {
     expect((await get(app, '/api/v1/config')).json()).toEqual({ consul: { token: '(set)' } })
     const explained = await get(app, '/api/v1/explain?url=http%3A%2F%2Fa%2Fb&live=true')
     expect(explained.json()).toMatchObject({ answer: 404, path: '/b', live: { answers: false } })
-    expect((await get(serve(startingState()), '/api/v1/explain?url=a')).statusCode).toBe(503)
     expect((await get(app, '/api/v1/openapi.json')).json()).toHaveProperty('paths')
     expect((await get(app, '/api/v1/nonsense')).statusCode).toBe(404)
     expect((await get(app, '/api/v1/revisions/999999')).statusCode).toBe(404)
@@ -91,6 +94,39 @@ describe('the status endpoint', () => {
     const app = serve(shopState(), { access: { allowedHosts: ['edge.example'], token: () => null, isLoopback: true } })
     expect((await get(app, '/api/v1/routes', { host })).statusCode).toBe(expected)
   })
+
+  it.each([
+    ['10.0.0.5:8480', 200],
+    ['[2001:db8::1]:8480', 200],
+    ['evil.example', 403],
+    ['localhost', 403],
+  ])('elsewhere than on loopback, asked as %s with the token, answers %i', async (host, expected) => {
+    const app = serve(shopState(), { access: { allowedHosts: [], token: () => 'token', isLoopback: false } })
+    expect((await get(app, '/api/v1/routes', { host, authorization: 'Bearer token' })).statusCode).toBe(expected)
+  })
+
+  it('lets nobody in while its token file is empty or gone, and everybody who has it when it is back', async () => {
+    const file = join(await mkdtemp(join(tmpdir(), 'hd-token-')), 'token')
+    const status = { listen: '0.0.0.0:8480', allowedHosts: [], token: null, tokenFile: file }
+    const app = serve(shopState(), { access: accessOf(status) })
+    const as = async (authorization: string) =>
+      (await get(app, '/api/v1/routes', { host: '10.0.0.5', authorization })).statusCode
+    const empty = `Basic ${Buffer.from('anybody:').toString('base64')}`
+    expect([await as('Bearer token'), await as(empty)]).toEqual([401, 401])
+    await writeFile(file, '\n')
+    expect([await as('Bearer token'), await as(empty), await as('Bearer ')]).toEqual([401, 401, 401])
+    await writeFile(file, 'token\n')
+    expect([await as('Bearer token'), await as(empty)]).toEqual([200, 401])
+  })
+
+  it.each(['routes', 'services', 'problems', 'explain?url=a.test'])(
+    'has no %s to show before anything was decided, and says what is waited for',
+    async (what) => {
+      const answer = await get(serve(startingState()), `/api/v1/${what}`)
+      expect(answer.statusCode).toBe(503)
+      expect(answer.json().error).toContain(startingState().ready.reason)
+    },
+  )
 
   it.each([
     ['Bearer right-token', '/api/v1/routes', 200],

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { containerMetaKeys } from '../../model/identity.ts'
+import { containerMetaKeys, containerTag } from '../../model/identity.ts'
 import type { Health, Instance } from '../../types.ts'
 
 /**
@@ -49,8 +49,8 @@ export interface NodeServices {
 }
 
 /**
- * One `{Node, Service, Checks}` of `GET /v1/health/service/NAME`. Of the meta only keys that begin with `prefix` or
- * name a container are kept: heddle reads no others, and a change of theirs must not count as one.
+ * One `{Node, Service, Checks}` of `GET /v1/health/service/NAME`. Of tags and meta only those that begin with `prefix` or
+ * name a container are kept: heddle reads no others, a change of theirs must not count as one, and they may be secret.
  */
 export function decodeHealthEntry(raw: unknown, prefix: string): Instance | null {
   if (!isFields(raw) || !isFields(raw.Node) || !isFields(raw.Service)) return null
@@ -154,7 +154,7 @@ function decodeService(
     service: name,
     address: text(service.Address),
     port: number(service.Port, 0),
-    tags: texts(service.Tags),
+    tags: decodeTags(service.Tags, prefix),
     meta: decodeMeta(service.Meta, prefix),
     weaveAddress: weave === '' ? null : weave,
     health,
@@ -163,11 +163,16 @@ function decodeService(
   }
 }
 
+function decodeTags(raw: unknown, prefix: string): readonly string[] {
+  const isRead = (tag: string) => tag === prefix || tag.startsWith(`${prefix}.`) || tag.startsWith(containerTag)
+  return texts(raw).filter(isRead)
+}
+
 function decodeMeta(raw: unknown, prefix: string): ReadonlyMap<string, string> {
   const meta = new Map<string, string>()
   if (!isFields(raw)) return meta
   for (const [key, value] of Object.entries(raw)) {
-    const isRead = key.startsWith(prefix) || containerMetaKeys.has(key)
+    const isRead = key.startsWith(`${prefix}-`) || containerMetaKeys.has(key)
     if (isRead && typeof value === 'string') meta.set(key, value)
   }
   return meta
