@@ -11,6 +11,8 @@ import { followListing, type Listing, type Scheme } from './scheme.ts'
 
 const listingInterval: Ms = 1000
 
+const hidden = 'no instance at all, without a token and with a default of deny: the catalog is hidden'
+
 export async function followServices(scheme: Scheme, exposeBy: 'tag' | 'all', signal: AbortSignal): Promise<void> {
   const listing: Listing = {
     read: { of: 'catalog/services' },
@@ -42,7 +44,9 @@ async function followService(scheme: Scheme, name: string, signal: AbortSignal):
     onAnswer: ({ answer, doubt }) => {
       const instances = decodeHealthEntries(answer.body, prefix)
       if (instances === null) return failure('expected a list, got something else', 200)
-      table.answered(name, 'health/service', instances, doubt)
+      // it is listed, so it has an instance; who has no token is not told when those are hidden
+      const isHidden = instances.length === 0 && answer.isAnonymous && filter === null
+      table.answered(name, 'health/service', instances, doubt ?? (isHidden ? hidden : null))
       return null
     },
     onFailure: (problem) => {

@@ -240,7 +240,12 @@ function tokenReader(settings: ConnectionSettings): () => Promise<string | null>
   let readAt = Number.NEGATIVE_INFINITY
   return () => {
     if (reading === null || performance.now() - readAt > tokenLife) {
-      reading = readFile(tokenFile, 'utf8').then((text) => text.trim())
+      reading = readFile(tokenFile, 'utf8').then((text) => {
+        const read = text.trim()
+        // perhaps it is just being written; without it we would see what everybody may, and believe it
+        if (read === '') throw new Error(`${tokenFile} is empty`)
+        return read
+      })
       readAt = performance.now()
     }
     return reading

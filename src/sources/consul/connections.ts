@@ -88,7 +88,8 @@ export function connections(maximum: number, longestWait: Ms): Connections {
       return Math.min(longestWait, Math.max(shortestWait, Math.floor((turnaround * limit) / queries)))
     },
     refused: () => {
-      limit = Math.max(1, Math.min(limit, taken) - 1)
+      // what we hold may have been less than what the agent still counts: one refusal costs half of the limit at most
+      limit = Math.max(1, Math.min(limit - 1, Math.max(taken - 1, limit >> 1)))
       refusedAt = performance.now()
     },
     note: () => {

@@ -80,9 +80,12 @@ export function decodeNodes(body: unknown): readonly string[] | null {
   return body.map((entry) => (isFields(entry) ? text(entry.Node) : '')).filter((name) => name !== '')
 }
 
-/** `GET /v1/catalog/services`: tags by name. */
+/** `GET /v1/catalog/services`: tags by name. Every object would be such a map if the lists were not asked for. */
 export function decodeServices(body: unknown): ReadonlyMap<string, readonly string[]> | null {
-  return isFields(body) ? new Map(Object.entries(body).map(([name, tags]) => [name, texts(tags)])) : null
+  if (!isFields(body)) return null
+  const services = Object.entries(body)
+  if (!services.every(([, tags]) => tags === null || Array.isArray(tags))) return null
+  return new Map(services.map(([name, tags]) => [name, texts(tags)]))
 }
 
 /** `GET /v1/catalog/node/NODE`; `gone` is what Consul says of a node that it doesn't know. */
@@ -90,8 +93,10 @@ export function decodeNodeServices(body: unknown): NodeServices | 'gone' | null 
   if (body === null) return 'gone'
   if (!isFields(body) || !isFields(body.Node)) return null
   const node = text(body.Node.Node)
+  const all = body.Services ?? {}
+  if (!isFields(all)) return null
   const services = new Map<string, Fields>()
-  for (const [id, service] of Object.entries(isFields(body.Services) ? body.Services : {})) {
+  for (const [id, service] of Object.entries(all)) {
     if (isFields(service)) services.set(id, service)
   }
   return node === '' ? null : { node, address: text(body.Node.Address), services }

@@ -97,7 +97,13 @@ async function followBy(run: Run, by: By, mayChange: boolean, signal: AbortSigna
   })
 
   async function compare(): Promise<void> {
-    const needed = await connectionsNeeded(run, other(by), life.signal)
+    const retry = backoff(options.random ?? Math.random)
+    let needed = await connectionsNeeded(run, other(by), life.signal)
+    // this question may be refused as well, and be the last one that is
+    while (typeof needed !== 'number' && !life.signal.aborted) {
+      await pause(retry.next(), life.signal)
+      needed = await connectionsNeeded(run, other(by), life.signal)
+    }
     if (typeof needed !== 'number' || needed >= connectionsFor(by, table.size())) return
     isRefused = true
     end()
