@@ -48,6 +48,10 @@ function narrateSources(log: Log, before: State | null, after: State): void {
     if (status.state === 'fresh') log.info(fields, 'source is fresh')
     else if (status.error !== null) log.warn(fields, 'source has a problem')
   }
+  for (const [source, { note }] of after.sources) {
+    if (note !== null && before?.sources.get(source)?.note !== note)
+      log.warn({ source, reason: note }, 'source is slow')
+  }
 }
 
 function narrateProblems(log: Log, before: readonly Problem[], after: readonly Problem[]): void {

@@ -31,7 +31,7 @@ const consul = section({
     choice('auto', 'nodes', 'services'),
     'auto',
     'restart',
-    '`nodes`: two queries for each host; `services`: one for each exposed service; `auto`: what fits into `consul.maxConnections`',
+    '`nodes`: two queries for each host; `services`: one for each service with a tag of ours; `auto`: what fits into `consul.maxConnections`, and `services` where the token may not see all',
   ),
   maxConnections: setting(
     integer(4, 10_000),
@@ -39,7 +39,7 @@ const consul = section({
     'restart',
     'sockets to the agent, whose own limit is 200 for each client',
   ),
-  filter: setting(orElse(oneLine, 'none'), 'none', 'restart', 'filter expression of Consul, added to what is read'),
+  filter: setting(orElse(oneLine, 'none'), 'none', 'restart', 'filter expression of Consul, added to what is read: `"x" in Tags` by nodes, `"x" in Service.Tags` by services'),
 })
 
 const expose = section({

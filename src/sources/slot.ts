@@ -20,6 +20,7 @@ export const silent: SourceStatus = {
   error: null,
   errors: 0,
   partitions: { total: 0, stale: 0 },
+  note: null,
 }
 
 /** `onReport` is called after every report of the slot's source. */

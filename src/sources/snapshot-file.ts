@@ -29,6 +29,7 @@ export function snapshotFileSource(path: string, prefix: string): Source<Snapsho
       error: null,
       errors: 0,
       partitions: { total: 1, stale: 0 },
+      note: null,
     }
     const read = async () => {
       const found = await readDocument(path, prefix, document)

@@ -4,13 +4,15 @@ import type { Evidence, Ms } from '../types.ts'
 export interface SourceStatus {
   /** `waiting`: it has not spoken once, so nothing may be decided without it. */
   readonly state: Evidence | 'waiting'
-  /** The last fresh answer of its worst partition; null: none yet. */
+  /** The last fresh answer of its worst partition, of those that had one; null: none yet. */
   readonly at: Ms | null
   /** The newest error that still stands, without secrets. */
   readonly error: string | null
   /** Failed requests since the start. */
   readonly errors: number
   readonly partitions: { readonly total: number; readonly stale: number }
+  /** For people: what makes it slower than it could be though it is no error; null: nothing. */
+  readonly note: string | null
 }
 
 export interface Report<T> {

@@ -45,6 +45,7 @@ export function weaveSource(url: string, options: Partial<WeaveOptions> = {}): S
           error: answer.error,
           errors,
           partitions: { total: 1, stale: observation.evidence === 'fresh' ? 0 : 1 },
+          note: null,
         },
       })
       await delay(pollEvery, undefined, { signal }).catch(() => {})

@@ -212,8 +212,8 @@ function proofView({ number, hash, routesHash, at }: Proof): NonNullable<StatusV
   return { number, hash, routesHash, provenAt: printTime(at) }
 }
 
-function sourceView({ state, at, error, errors, partitions }: SourceStatus, now: Ms): StatusView['sources'][string] {
-  return { state, ageSeconds: ageSeconds(at, now), error, errors, partitions }
+function sourceView({ at, ...source }: SourceStatus, now: Ms): StatusView['sources'][string] {
+  return { ...source, ageSeconds: ageSeconds(at, now) }
 }
 
 /** With one decimal; never negative, whatever the clock does. Null: it has not spoken. */

@@ -121,6 +121,7 @@ export const sourceView = z.object({
   error: z.string().nullable(),
   errors: count,
   partitions: z.object({ total: count, stale: count }),
+  note: z.string().nullable().describe('what makes it slower than it could be, though it is no error'),
 })
 
 export const statusView = z.object({

@@ -1,6 +1,4 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { backoff } from '../../src/sources/consul/backoff.ts'
 import { shop, watchConsul } from '../support/consul-watch.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Asked, type FakeConsul, fakeConsul } from '../support/fake-consul.ts'
@@ -185,25 +183,6 @@ describe('an index', () => {
 })
 
 describe('the backoff', () => {
-  it('doubles its span from a quarter of a second to ten seconds, and begins anew after a success', () => {
-    const retry = backoff(() => 1)
-    const spans = Array.from({ length: 8 }, retry.next)
-    expect(spans).toEqual([250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000])
-    retry.succeeded()
-    expect(retry.next()).toBe(250)
-  })
-
-  it('takes any moment of the span, for ever', () => {
-    const random = fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true })
-    fc.assert(
-      fc.property(random, fc.integer({ min: 0, max: 5000 }), (value, failures) => {
-        const retry = backoff(() => value)
-        for (let count = 0; count < failures; count += 1) retry.next()
-        expect(retry.next()).toBe(value * Math.min(10_000, 250 * 2 ** Math.min(failures, 10)))
-      }),
-    )
-  })
-
   it('is kept to while the agent answers errors', async () => {
     const consul = await fakeConsul()
     consul.setFault((_asked, response) => response.writeHead(500).end() !== undefined)

@@ -57,6 +57,19 @@ describe.each(ways)('by %s, the catalog', (watch) => {
     expect(source.health()).toEqual({ 'host1/db-1': 'passing', 'host1/shop-1': 'passing' })
   })
 
+  it('is asked anew soon after it was doubtful, however long a query may block', async () => {
+    const consul = await started()
+    consul.grant('full', allRights)
+    const source = watchConsul(consul, { watch, token: 'full' }, { wait: 60_000 })
+    await source.fresh()
+    consul.grant('full', onlyNodes)
+    consul.register(shop('shop-1', { port: 81 }))
+    await eventually(() => expect(source.partition(partition).evidence).toBe('doubtful'))
+    consul.grant('full', allRights)
+    await source.fresh()
+    expect(source.partition(partition).value).toContainEqual(expect.objectContaining({ id: 'shop-1', port: 81 }))
+  })
+
   it('that hides from who has no token is doubtful, though it does not say so', async () => {
     const consul = await started()
     consul.grant(null, allRights)
@@ -88,6 +101,35 @@ describe.each(ways)('by %s, the catalog', (watch) => {
     await eventually(() => expect(source.status().error).toMatch(/status 403: ACL not found/))
     expect(source.partition(partition).value).toBe(value)
   })
+})
+
+it('a service that a blocking answer has without its instances, and does not say why, is made sure of', async () => {
+  const consul = await started()
+  consul.grant('full', allRights)
+  // as the streaming backend does: who blocks is not told that ACLs hide something
+  consul.setTamper(({ index }, answer) => {
+    const { 'X-Consul-Results-Filtered-By-ACLs': _, ...headers } = answer.headers
+    return index === null ? answer : { ...answer, headers }
+  })
+  const source = watchConsul(consul, { watch: 'services', token: 'full' }, { wait: 200 })
+  await source.fresh()
+  consul.grant('full', { nodes: false, service: () => true })
+  const why = 'the token may see less than before (filtered by ACLs)'
+  await eventually(() => expect(source.partition('shop')).toMatchObject({ evidence: 'doubtful', why }))
+  const seen = source.reports.flatMap(({ value }) => value?.partitions.get('shop') ?? [])
+  expect(seen.filter(({ evidence, value }) => evidence === 'fresh' && value.length === 0)).toEqual([])
+})
+
+it('a token that may not see every service is watched by services: by nodes, rights are asked for by id', async () => {
+  const consul = await started()
+  consul.grant('least', onlyShop)
+  const source = watchConsul(consul, { watch: 'auto', token: 'least' })
+  await source.fresh()
+  expect(source.value().by).toBe('service')
+  consul.grant('full', allRights)
+  const other = watchConsul(consul, { watch: 'auto', token: 'full' })
+  await other.fresh()
+  expect(other.value().by).toBe('node')
 })
 
 describe('a catalog', () => {

@@ -51,7 +51,7 @@ describe('a service', () => {
     expect(listings(consul).length - asked).toBeLessThanOrEqual(1)
   })
 
-  it('that is new is found, and left when its last instance is gone or no longer ours', async () => {
+  it('that is new is found, and left when its last instance is gone', async () => {
     const consul = await fakeConsul()
     consul.register(shop('a'))
     const source = watchConsul(consul, byService)
@@ -60,7 +60,11 @@ describe('a service', () => {
     consul.register(shop('c', { service: 'web' }))
     await eventually(() => expect(source.names()).toEqual(['api', 'shop', 'web']))
     consul.deregister('host1', 'b')
+    await eventually(() => expect(source.names()).toEqual(['shop', 'web']))
+    // one that asks for nothing any more has not left
     consul.register(shop('c', { service: 'web', tags: [] }))
+    await eventually(() => expect(source.partition('web').value).toMatchObject([{ id: 'c', tags: [] }]))
+    consul.deregister('host1', 'c')
     await eventually(() => expect(source.names()).toEqual(['shop']))
     const followed = () => consul.blocked().filter((path) => path !== listing)
     await eventually(() => expect(followed()).toEqual(['/health/service/shop']))
@@ -186,6 +190,8 @@ describe('a filter', () => {
     const consul = await fakeConsul()
     consul.register(shop('a'))
     const source = watchConsul(consul, { ...byService, filter: '"blue" in Tags' })
-    await eventually(() => expect(source.partition('shop').why).toMatch(/status 500: Failed to create boolean/))
+    await eventually(() => expect(source.status().error).toMatch(/status 500: Failed to create boolean/))
+    // nothing is known yet: an empty catalog would take every route away
+    expect(source.reports.every(({ value, status }) => value === null && status.state === 'waiting')).toBe(true)
   })
 })

@@ -35,7 +35,7 @@ const usual: Omit<ConsulSettings, 'address'> = {
 }
 
 /** Backs off for 2.5 ms, twice that and so on, up to 100 ms. */
-const quick: ConsulOptions = { wait: 10_000, margin: 2000, random: () => 0.01 }
+const quick: ConsulOptions = { wait: 10_000, margin: 2000, patience: 300, random: () => 0.01 }
 
 export function watchConsul(
   { address }: Pick<FakeConsul, 'address'>,
@@ -66,10 +66,7 @@ export function watchConsul(
     reports,
     value,
     status: () => last().status,
-    note: () => {
-      const { status } = last()
-      return 'note' in status && typeof status.note === 'string' ? status.note : null
-    },
+    note: () => last().status.note,
     partition: (name) => {
       const observation = value().partitions.get(name)
       if (observation === undefined) throw new Error(`expected ${name} to be known`)

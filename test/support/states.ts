@@ -157,8 +157,21 @@ export function stateOf(more: Partial<State> = {}): State {
     startedAt: stateTime - 3_600_000,
     at: stateTime,
     sources: new Map([
-      ['consul', { state: 'fresh', at: stateTime - 1500, error: null, errors: 0, partitions: { total: 3, stale: 0 } }],
-      ['templates', { state: 'fresh', at: stateTime, error: null, errors: 0, partitions: { total: 1, stale: 0 } }],
+      [
+        'consul',
+        {
+          state: 'fresh',
+          at: stateTime - 1500,
+          error: null,
+          errors: 0,
+          partitions: { total: 3, stale: 0 },
+          note: null,
+        },
+      ],
+      [
+        'templates',
+        { state: 'fresh', at: stateTime, error: null, errors: 0, partitions: { total: 1, stale: 0 }, note: null },
+      ],
     ]),
     decision: decisionOf({}),
     candidate: null,
@@ -187,7 +200,14 @@ export function startingState(): State {
     sources: new Map([
       [
         'consul',
-        { state: 'waiting', at: null, error: 'connection refused', errors: 4, partitions: { total: 0, stale: 0 } },
+        {
+          state: 'waiting',
+          at: null,
+          error: 'connection refused',
+          errors: 4,
+          partitions: { total: 0, stale: 0 },
+          note: null,
+        },
       ],
     ]),
     decision: null,

@@ -12,6 +12,9 @@ export interface Told {
   readonly doubt: string | null
 }
 
+/** What became of an answer. A doubtful one is asked for anew: the next may be better long before its index moves. */
+export type Taken = Failure | 'doubtful' | null
+
 export interface Query {
   readonly read: Read
   /** Where to go on from; null: ask anew. */
@@ -19,7 +22,7 @@ export interface Query {
   /** Shortest time from one request to the next. */
   readonly interval: Ms
   /** Awaited before the query is issued again. A failure it returns is treated as one of the query itself. */
-  readonly onAnswer: (told: Told) => Promise<Failure | null> | Failure | null
+  readonly onAnswer: (told: Told) => Promise<Taken> | Taken
   readonly onFailure: (failure: Failure) => void
   /** Why the answer is doubtful for its own sake. */
   readonly judge: (answer: Answer) => string | null
@@ -27,6 +30,8 @@ export interface Query {
 
 /** After an error. */
 export const retry: BackoffLimits = { first: 250, longest: 10_000 }
+/** After a doubtful answer. */
+const doubtRetry: BackoffLimits = { first: 1_000, longest: 30_000 }
 /** Requests of a query that can't or doesn't block are this far apart at least. */
 const unblocked: Ms = 500
 
@@ -55,14 +60,15 @@ export async function followQuery(
       const sent = index
       const answer = await client.read(query.read, { index: sent, consistent: sent === null }, signal)
       if (signal.aborted) return
-      const problem = answer.kind === 'failed' ? answer : await tell(query, answer, sent)
+      const taken = answer.kind === 'failed' ? answer : await tell(query, answer, sent)
       if (signal.aborted) return
-      if (problem !== null) {
-        query.onFailure(problem)
+      if (taken !== null) {
+        const isDoubtful = taken === 'doubtful'
+        if (!isDoubtful) query.onFailure(taken)
         index = null
         interval = query.interval
         failures += 1
-        await pause(backoff(failures, retry, random()), signal)
+        await pause(backoff(failures, isDoubtful ? doubtRetry : retry, random()), signal)
         continue
       }
       failures = 0
@@ -75,7 +81,7 @@ export async function followQuery(
   }
 }
 
-async function tell(query: Query, answer: Answer, sent: bigint | null): Promise<Failure | null> {
+async function tell(query: Query, answer: Answer, sent: bigint | null): Promise<Taken> {
   const hasFallen = sent !== null && answer.index !== null && answer.index < sent
   const doubt = hasFallen ? `the index fell from ${sent} to ${answer.index}` : query.judge(answer)
   try {

@@ -82,17 +82,17 @@ async function followNode(scheme: Scheme, name: string, signal: AbortSignal): Pr
     return settle(services, checks, known, first, known.services, told.isResync)
   }
 
-  function publish(query: string, outcome: Pair | Nothing | null): Failure | null {
-    if (outcome === null) table.confirmed(name, query)
-    else if (outcome.kind === 'failed') return outcome
-    else if (outcome.kind === 'gone') {
-      table.failed(name, services.read.of, `${services.read.of}: the node is listed, but not known`)
-    } else {
-      known = outcome
-      const instances = joinNode(outcome.services.value, outcome.checks.value, prefix)
-      table.answered(name, query, instances, outcome.services.doubt ?? outcome.checks.doubt)
+  function publish(query: string, outcome: Pair | Nothing | null): Failure | 'doubtful' | null {
+    if (outcome === null) {
+      table.confirmed(name, query)
+      return null
     }
-    return null
+    if (outcome.kind === 'failed') return outcome
+    if (outcome.kind === 'gone') return failure('the node is listed, but not known', 200)
+    known = outcome
+    const doubt = outcome.services.doubt ?? outcome.checks.doubt
+    table.answered(name, query, joinNode(outcome.services.value, outcome.checks.value, prefix), doubt)
+    return doubt === null ? null : 'doubtful'
   }
 
   function query<T>(

@@ -7,11 +7,6 @@ import { keepUnchanged } from './decode.ts'
  * Queries tell it what became of them; it decides when that is worth a report.
  */
 
-/** `note` explains slowness that is no error: fewer connections than queries. */
-export interface ConsulStatus extends SourceStatus {
-  readonly note: string | null
-}
-
 export interface PartitionTable {
   /**
    * The listing answered. Fresh: exactly these are the partitions. Doubtful: the missing ones stay, in doubt.
@@ -38,7 +33,9 @@ interface Track {
   value: readonly Instance[]
   /** When it was last fresh. */
   at: Ms | null
+  /** It has answered or failed, and: it has answered. */
   hasSpoken: boolean
+  hasAnswered: boolean
   /** By query; with a number that tells which is the newest. */
   readonly failures: Map<string, { readonly why: string; readonly order: number }>
   doubt: string | null
@@ -49,11 +46,13 @@ interface Track {
 
 export interface TableContext {
   readonly by: CatalogObservation['by']
-  readonly report: (report: Report<CatalogObservation> & { readonly status: ConsulStatus }) => void
+  readonly report: (report: Report<CatalogObservation>) => void
   readonly now: () => Ms
   /** Failed requests since the start of the source. */
   readonly errors: () => number
   readonly note: () => string | null
+  /** How long partitions that can't be read hold up the first report. */
+  readonly patience: Ms
   readonly signal: AbortSignal
 }
 
@@ -78,6 +77,7 @@ export function partitionTable(context: TableContext): PartitionTable {
   function settle(track: Track, query: string): void {
     track.failures.delete(query)
     track.hasSpoken = true
+    track.hasAnswered = true
     if (evidenceOf(track) === 'fresh') track.at = now()
     plan()
   }
@@ -119,6 +119,7 @@ function newTrack(): Track {
     value: [],
     at: null,
     hasSpoken: false,
+    hasAnswered: false,
     failures: new Map(),
     doubt: null,
     listingDoubt: null,
@@ -128,15 +129,25 @@ function newTrack(): Track {
 
 /** Returns what plans a report: many changes of one turn of the event loop make one. */
 function createReporter(context: TableContext, listing: Track, tracks: ReadonlyMap<string, Track>): () => void {
-  const { signal } = context
+  const { signal, patience } = context
+  const startedAt = performance.now()
   let value: CatalogObservation | null = null
-  let last: ConsulStatus | null = null
+  let last: SourceStatus | null = null
   let reportedAt = Number.NEGATIVE_INFINITY
   let isPlanned = false
 
+  /** Enough is known for a first value. What can't be read at all (its name, say) holds it up for a while only. */
+  function isComplete(): boolean {
+    const all = [...tracks.values()]
+    const isPatient = performance.now() - startedAt < patience
+    const isReadable = all.length === 0 || all.some((track) => track.hasAnswered)
+    return (
+      listing.at !== null && isReadable && all.every((track) => track.hasAnswered || (!isPatient && track.hasSpoken))
+    )
+  }
+
   function observe(): CatalogObservation | null {
-    const isComplete = listing.at !== null && [...tracks.values()].every((track) => track.hasSpoken)
-    if (value === null && !isComplete) return null
+    if (value === null && !isComplete()) return null
     const partitions = new Map<string, Observation<readonly Instance[]>>()
     for (const [name, track] of tracks) {
       if (!track.hasSpoken) continue
@@ -177,7 +188,7 @@ function createReporter(context: TableContext, listing: Track, tracks: ReadonlyM
   }
 }
 
-function changesState(before: ConsulStatus, after: ConsulStatus): boolean {
+function changesState(before: SourceStatus, after: SourceStatus): boolean {
   return (
     before.state !== after.state ||
     before.note !== after.note ||
@@ -222,14 +233,15 @@ function statusOf(
   value: CatalogObservation | null,
   listing: Track,
   tracks: ReadonlyMap<string, Track>,
-): ConsulStatus {
+): SourceStatus {
   const all = [listing, ...tracks.values()]
   const isStale = all.some((track) => evidenceOf(track) === 'stale')
   const doubt = all.map(doubtOf).find((why) => why !== null) ?? null
-  const times = all.map((track) => track.at)
+  // what was never read (Consul refuses its very name, say) would else hide how old all others are
+  const times = all.flatMap(({ at }) => (at === null ? [] : [at]))
   return {
     state: value === null ? 'waiting' : isStale ? 'stale' : doubt === null ? 'fresh' : 'doubtful',
-    at: times.reduce((worst, at) => (worst === null || at === null ? null : Math.min(worst, at))),
+    at: listing.at === null ? null : Math.min(...times),
     error: newestFailure(all) ?? doubt,
     errors: context.errors(),
     partitions: {

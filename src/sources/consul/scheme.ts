@@ -65,10 +65,11 @@ export async function followListing(
     onAnswer: ({ answer, doubt }) => {
       const names = listing.names(answer)
       if (names === null) return failure(`expected a list from ${listing.read.of}, got something else`, 200)
-      const { added, removed } = scheme.table.listed(names, doubt ?? listing.doubt(answer, names))
+      const why = doubt ?? listing.doubt(answer, names)
+      const { added, removed } = scheme.table.listed(names, why)
       removed.forEach(finish)
       added.forEach(begin)
-      return null
+      return why === null ? null : 'doubtful'
     },
     onFailure: (problem) => {
       scheme.table.listingFailed(`${listing.read.of}: ${problem.why}`)

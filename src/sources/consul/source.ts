@@ -7,7 +7,7 @@ import { followNodes } from './by-node.ts'
 import { exposedServices, followServices } from './by-service.ts'
 import { type Client, type ConnectionSettings, createClient } from './client.ts'
 import { decodeNodeName, decodeNodes } from './decode.ts'
-import { type ConsulStatus, partitionTable } from './partitions.ts'
+import { partitionTable } from './partitions.ts'
 
 export interface ConsulSettings extends ConnectionSettings {
   readonly watch: 'auto' | 'nodes' | 'services'
@@ -27,16 +27,20 @@ export interface ConsulOptions {
   readonly wait?: Ms
   /** What the agent may take beyond it before a request counts as lost. */
   readonly margin?: Ms
+  /** How long partitions that can't be read hold up the first report. */
+  readonly patience?: Ms
   /** Of the jitter: 0 to 1. */
   readonly random?: () => number
 }
 
+const defaultPatience: Ms = 5_000
+
 type By = CatalogObservation['by']
-type ReportCatalog = (report: Report<CatalogObservation> & { readonly status: ConsulStatus }) => void
+type ReportCatalog = (report: Report<CatalogObservation>) => void
 
 /**
- * Follows the catalog of one datacenter. The status also has a `note` (see `ConsulStatus`). A report that tells only
- * that all is as it was comes about every 10 s and has the very value of the one before.
+ * Follows the catalog of one datacenter. A report that tells only that all is as it was comes about every 10 s and has the very
+ * value of the one before.
  */
 export function consulSource(settings: ConsulSettings, options: ConsulOptions = {}): Source<CatalogObservation> {
   return async (report, signal) => {
@@ -93,20 +97,21 @@ async function followBy(run: Run, by: By, mayChange: boolean, signal: AbortSigna
     now: options.now ?? Date.now,
     errors: () => run.errors,
     note: client.connections.note,
+    patience: options.patience ?? defaultPatience,
     signal: life.signal,
   })
 
   async function compare(): Promise<void> {
-    const retry = backoff(options.random ?? Math.random)
-    let needed = await connectionsNeeded(run, other(by), life.signal)
     // this question may be refused as well, and be the last one that is
-    while (typeof needed !== 'number' && !life.signal.aborted) {
-      await pause(retry.next(), life.signal)
-      needed = await connectionsNeeded(run, other(by), life.signal)
+    for (let failures = 1; !life.signal.aborted; failures++) {
+      const needs = await needsOf(run, other(by), life.signal)
+      if (needs.kind === 'needs') {
+        isRefused = needs.connections < connectionsFor(by, table.size())
+        if (isRefused) end()
+        return
+      }
+      await pause(backoff(failures, retry, options.random?.()), life.signal)
     }
-    if (typeof needed !== 'number' || needed >= connectionsFor(by, table.size())) return
-    isRefused = true
-    end()
   }
 
   const scheme = {
@@ -128,31 +133,45 @@ async function followBy(run: Run, by: By, mayChange: boolean, signal: AbortSigna
   return isRefused && !signal.aborted ? 'refused' : 'ended'
 }
 
-/** By nodes when that fits into the connections, else by services when that does, else whichever needs fewer. */
+/**
+ * By nodes when that fits into the connections, else by services when that does, else whichever needs fewer. Where the token
+ * may not see every service, by services first: `catalog/node` asks for the right to a service by its *id*, so that it hides
+ * `host1:web:80` from who may read `web` (Consul 1.13.9; docs/decisions/006).
+ */
 async function choose(run: Run, signal: AbortSignal): Promise<By | null> {
-  const random = run.options.random ?? Math.random
+  const { maxConnections } = run.settings
   for (let failures = 1; !signal.aborted; failures++) {
-    const byNode = await connectionsNeeded(run, 'node', signal)
-    if (typeof byNode === 'number' && byNode <= run.settings.maxConnections) return 'node'
-    const byService = typeof byNode === 'number' ? await connectionsNeeded(run, 'service', signal) : byNode
-    if (typeof byNode === 'number' && typeof byService === 'number') {
-      return byService <= run.settings.maxConnections || byService < byNode ? 'service' : 'node'
+    const byNode = await needsOf(run, 'node', signal)
+    const byService = byNode.kind === 'needs' ? await needsOf(run, 'service', signal) : byNode
+    if (byNode.kind === 'needs' && byService.kind === 'needs') {
+      const isServiceFitting = byService.connections <= maxConnections
+      if (byService.isFiltered && isServiceFitting) return 'service'
+      if (byNode.connections <= maxConnections) return 'node'
+      return isServiceFitting || byService.connections < byNode.connections ? 'service' : 'node'
     }
     if (signal.aborted) break
-    if (typeof byService !== 'number') reportWaiting(run, byService)
-    await pause(backoff(failures, retry, random()), signal)
+    if (byService.kind === 'failed') reportWaiting(run, byService)
+    await pause(backoff(failures, retry, run.options.random?.()), signal)
   }
   return null
 }
 
-async function connectionsNeeded(run: Run, by: By, signal: AbortSignal): Promise<number | Failure> {
+interface Needs {
+  readonly kind: 'needs'
+  readonly connections: number
+  /** The token may not see all that there is. */
+  readonly isFiltered: boolean
+}
+
+async function needsOf(run: Run, by: By, signal: AbortSignal): Promise<Needs | Failure> {
   const { client, settings } = run
   const of = by === 'node' ? 'catalog/nodes' : 'catalog/services'
   const answer = await client.read({ of }, { index: null, consistent: true }, signal)
   if (answer.kind === 'failed') return { ...answer, why: `${of}: ${answer.why}` }
   const names =
     by === 'node' ? decodeNodes(answer.body) : exposedServices(answer.body, settings.exposePrefix, settings.exposeBy)
-  return names === null ? failure(`${of}: expected another kind of document`, 200) : connectionsFor(by, names.length)
+  if (names === null) return failure(`${of}: expected another kind of document`, 200)
+  return { kind: 'needs', connections: connectionsFor(by, names.length), isFiltered: answer.isFiltered }
 }
 
 function connectionsFor(by: By, partitions: number): number {

@@ -87,6 +87,7 @@ function statusOf(total: number, states: ReadonlyMap<string, EngineState>, newes
     error: stale.length > 0 ? newestError : null,
     errors: all.reduce((sum, state) => sum + state.errors, 0),
     partitions: { total, stale: stale.length },
+    note: null,
   }
 }
 
