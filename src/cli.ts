@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { setMaxListeners } from 'node:events'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { type ExitCode, exitCodes, type GlobalOptions, type Io, settingsOrComplain } from './commands/context.ts'
 import { demo } from './commands/demo.ts'
@@ -29,6 +30,8 @@ const commonFlags = [
 ] as const
 
 const controller = new AbortController()
+// every source and every question waits on it
+setMaxListeners(0, controller.signal)
 const hangups = new Set<() => void>()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => controller.abort())
 process.on('SIGHUP', () => {

@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import type { FastifyInstance } from 'fastify'
 import { stateBoard } from './control/board.ts'
 import { wakes } from './control/flow.ts'
@@ -10,6 +10,7 @@ import { narrate } from './control/narrate.ts'
 import { type Holder, serveControl } from './control/socket.ts'
 import { messageOf } from './errors.ts'
 import { revisionStore } from './haproxy/files.ts'
+import { makeFolder } from './haproxy/folders.ts'
 import { haproxyProcess } from './haproxy/process.ts'
 import type { Log, LogControl } from './log.ts'
 import { loadTemplates } from './render/templates.ts'
@@ -74,8 +75,8 @@ async function start(options: DaemonOptions, atEnd: (close: () => Promise<unknow
   const { tokenFile } = options.settings.status
   const unreadable = tokenFile === null ? null : await readFile(tokenFile).then(() => null, messageOf)
   if (unreadable !== null) return wrong(`status.tokenFile: ${unreadable}`)
-  const made = await mkdir(directory, { recursive: true, mode: 0o2750 }).catch((error: Error) => error)
-  if (made instanceof Error) return failed(`${directory}: ${made.message}; create it, or set haproxy.directory`)
+  const unmade = await makeFolder(directory).then(() => null, messageOf)
+  if (unmade !== null) return failed(`${directory}: ${unmade}; create it, or set haproxy.directory`)
 
   const board = stateBoard(haproxy.process)
   const bell = wakes()

@@ -1,6 +1,7 @@
 import { checkConfiguration, haproxyVersion } from '../haproxy/check.ts'
 import { versionProblem } from '../haproxy/dialect.ts'
-import type { RevisionStore, Used } from '../haproxy/files.ts'
+import { describedStructure, type RevisionStore, type Used } from '../haproxy/files.ts'
+import { takenListeners } from '../haproxy/listeners.ts'
 import { type HaproxySockets, observeIdentity, observeRunning } from '../haproxy/observe.ts'
 import { fileLimit, type HaproxyProcess } from '../haproxy/process.ts'
 import { maxconnProblem, reload } from '../haproxy/reload.ts'
@@ -56,9 +57,13 @@ export async function applyCandidate(
   if (signal.aborted) return { kind: 'interrupted', isReload: false, ...end() }
   if (check.kind === 'invalid') return rejected('check', `${target.bin} -c refuses it: ${check.output}`)
   if (check.kind === 'failed') return rejected('check', check.why)
-  const mismatch = running === null ? null : await versionMismatch(target.bin, running, signal)
+  const mismatch = running === null ? null : await versionMismatch(target.bin, running.version, signal)
   if (signal.aborted) return { kind: 'interrupted', isReload: false, ...end() }
   if (mismatch !== null) return rejected('check', mismatch)
+
+  const taken = running === null ? [] : await newlyTaken(running, candidate, target)
+  if (taken.length > 0)
+    return rejected('check', `another program listens on ${taken.join(', ')}, which is to be HAProxy's`)
 
   const used = await target.store.use(candidate.hash)
   if (used.kind === 'failed') return rejected('write', used.why)
@@ -72,6 +77,9 @@ export async function applyCandidate(
   // one that was started just now has read the new files already
   const isReload = present.how === 'found'
   if (isReload) {
+    // a master may answer without its worker: one that runs on other files
+    const other = running === null ? await versionMismatch(target.bin, present.version, signal) : null
+    if (other !== null) return rejected('check', `${other}${await goBack(used)}`)
     const excess = maxconn === null ? null : await excessOf(maxconn, present.pid, target, signal)
     if (excess !== null) return rejected('check', `${excess}${await goBack(used)}`)
     const expected = { structure: candidate.structure, revision: candidate.hash }
@@ -88,6 +96,13 @@ export async function applyCandidate(
   if (observed.kind === 'absent') return { kind: 'installed', why: observed.why, isReload, ...end() }
   await target.store.prune()
   return { kind: 'running', running: observed.running, isReload, ...end() }
+}
+
+/** Nothing where the running HAProxy has not what is on disk: then it may itself have what is asked for. */
+async function newlyTaken(running: Running, candidate: Candidate, { store }: Target): Promise<readonly string[]> {
+  const installed = await store.configuration()
+  if (installed === null || describedStructure(installed) !== running.structure) return []
+  return takenListeners(installed, candidate.files.get('haproxy.cfg') ?? '')
 }
 
 /** What `haproxy -c` does not find: more connections than the running HAProxy may open files for. */
@@ -108,7 +123,7 @@ async function goBack({ undo }: Used): Promise<string> {
   return undone.kind === 'failed' ? `; and the files before could not be put back: ${undone.why}` : ''
 }
 
-async function versionMismatch(bin: string, running: Running, signal: AbortSignal): Promise<string | null> {
+async function versionMismatch(bin: string, running: string, signal: AbortSignal): Promise<string | null> {
   const version = await haproxyVersion(bin, { signal })
-  return version.kind === 'failed' ? version.why : versionProblem(version.version, running.version)
+  return version.kind === 'failed' ? version.why : versionProblem(version.version, running)
 }

@@ -23,7 +23,16 @@ import type { Inputs } from './inputs.ts'
 import type { Journal } from './journal.ts'
 import { firstKnown, type Known, lastRun, noStarts, withRecord } from './known.ts'
 import { look } from './look.ts'
-import { applyFrom, changed, lacking, type PacingSettings, refused, reloaded, satisfied } from './pacing.ts'
+import {
+  applyFrom,
+  changed,
+  failedReload,
+  lacking,
+  type PacingSettings,
+  refused,
+  reloaded,
+  satisfied,
+} from './pacing.ts'
 import { stateOf } from './published.ts'
 import type { Proof, State, Turn } from './state.ts'
 
@@ -268,6 +277,7 @@ async function conclude(
     case 'rejected': {
       const isNews = known.pace.refusal?.hash !== candidate.hash || known.pace.refusal.why !== applied.why
       known.pace = refused(known.pace, candidate.hash, applied.why, now)
+      if (applied.isReload) known.pace = failedReload(known.pace, now)
       if (isNews) await record(parts, known, candidate, model, 'rejected', [`${applied.stage}: ${applied.why}`])
       known.lookFrom = 0
       return

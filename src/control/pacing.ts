@@ -11,6 +11,8 @@ export interface Pace {
   /** No reload before. */
   readonly reloadFrom: Ms
   readonly refusal: Refusal | null
+  /** Since the last reload that went through. */
+  readonly failedReloads: number
 }
 
 /** Why a candidate does not run, and when it is tried again; another candidate need not wait for that. */
@@ -29,10 +31,11 @@ export interface PacingSettings {
   readonly reloadEvery: Ms
 }
 
-export const calm: Pace = { burst: null, reloadFrom: 0, refusal: null }
+export const calm: Pace = { burst: null, reloadFrom: 0, refusal: null, failedReloads: 0 }
 
 const retry: BackoffLimits = { first: 1_000, longest: 60_000 }
 const shortestRetry: Ms = 1_000
+const shortestRetryOfReload: Ms = 5_000
 
 /** Something else is wanted from now on. */
 export function changed(pace: Pace, now: Ms): Pace {
@@ -46,7 +49,7 @@ export function lacking(pace: Pace, now: Ms): Pace {
 
 /** HAProxy has what is wanted, or gets it when it starts. */
 export function satisfied(pace: Pace): Pace {
-  return { ...pace, burst: null, refusal: null }
+  return { ...pace, burst: null, refusal: null, failedReloads: 0 }
 }
 
 /** A reload was tried. A random part is added, so that many edges which see the same change don't reload together. */
@@ -57,6 +60,16 @@ export function reloaded(pace: Pace, now: Ms, reloadEvery: Ms, random: number = 
 export function refused(pace: Pace, hash: string, why: string, now: Ms): Pace {
   const count = pace.refusal?.hash === hash ? pace.refusal.count + 1 : 1
   return { ...pace, refusal: { hash, why, count, retryFrom: now + shortestRetry + backoff(count, retry) } }
+}
+
+/**
+ * A reload that HAProxy tried and could not do. It holds up other candidates as well: a new worker that can't start costs
+ * traffic each time (2.6 pauses its listeners for 2 s when a port is in use), and the next one mostly fails for the same reason.
+ */
+export function failedReload(pace: Pace, now: Ms): Pace {
+  const failedReloads = pace.failedReloads + 1
+  const from = now + shortestRetryOfReload + backoff(failedReloads, retry)
+  return { ...pace, failedReloads, reloadFrom: Math.max(pace.reloadFrom, from) }
 }
 
 /** When the candidate of that hash may be brought in. */

@@ -37,9 +37,9 @@ function readiness(
   sources: ReadonlyMap<string, SourceStatus>,
 ): State['ready'] {
   const { running, trouble } = sight
-  if (running === null) return { isReady: false, reason: trouble ?? 'HAProxy does not answer' }
-  if (proof !== null && running.revision === proof.hash) return { isReady: true, reason: 'a proved revision runs' }
+  if (proof !== null && running?.revision === proof.hash) return { isReady: true, reason: 'a proved revision runs' }
   const waiting = [...sources].find(([, { state }]) => state === 'waiting')
   if (decision === null) return { isReady: false, reason: `waiting for ${waiting?.[0] ?? 'the sources'}` }
+  if (running === null) return { isReady: false, reason: trouble ?? 'HAProxy does not answer' }
   return { isReady: false, reason: pace.refusal?.why ?? 'no revision has been proved yet' }
 }

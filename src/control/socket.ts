@@ -1,6 +1,7 @@
-import { chmod, link, lstat, rename, rm } from 'node:fs/promises'
+import { chmod, link, lstat, readdir, rename, rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
+import { basename, dirname, join } from 'node:path'
 import { z } from 'zod'
 import { httpClient } from '../sources/http-get.ts'
 import type { Ms } from '../types.ts'
@@ -48,6 +49,7 @@ export async function serveControl(options: ControlOptions): Promise<Claim> {
     for (let attempt = 0; attempt < attempts; attempt++) {
       if (await tryLink(own, path)) {
         await rm(own, { force: true })
+        await sweep(path)
         return { kind: 'held', release: () => release(server, path) }
       }
       if (await isAnswered(path)) {
@@ -118,6 +120,15 @@ async function removeDead(path: string, aside: string): Promise<void> {
   })
   if (await isAnswered(aside)) await tryLink(aside, path)
   await rm(aside, { force: true })
+}
+
+/** Private names that a killed heddle left behind. One that is answered on belongs to somebody who will find us here. */
+async function sweep(path: string): Promise<void> {
+  const [folder, name] = [dirname(path), basename(path)]
+  for (const other of await readdir(folder)) {
+    const isPrivate = other.startsWith(`${name}.`) && /^\d+(\.dead)?$/.test(other.slice(name.length + 1))
+    if (isPrivate && !(await isAnswered(join(folder, other)))) await rm(join(folder, other), { force: true })
+  }
 }
 
 async function release(server: Server, path: string): Promise<void> {

@@ -57,6 +57,8 @@ export interface RevisionStore {
   use(hash: string): Promise<Used | StoreFailure>
   /** Where `current` leads; null when that is nothing, or none of our sets. */
   current(): Promise<string | null>
+  /** The haproxy.cfg that `current` leads to, ours or not; null: none that can be read. */
+  configuration(): Promise<string | null>
   /** Whether the set on disk is, byte for byte, this one. */
   matches(candidate: Candidate): Promise<boolean>
   /** Keeps the newest set of each of the last `structures` structures, never touching the current and previous one. */
@@ -68,6 +70,12 @@ export interface RevisionStore {
 const hashPattern = /^[0-9a-f]{8,64}$/
 const fileName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const configuration = 'haproxy.cfg'
+const largestConfiguration = 64 * 2 ** 20
+
+/** `global description` of a haproxy.cfg; '' when it has none. */
+export function describedStructure(text: string): string {
+  return /^[ \t]+description[ \t]+(\S+)/m.exec(text)?.[1] ?? ''
+}
 
 function linkTo(name: string): string {
   return `revisions/${name}`
@@ -137,7 +145,7 @@ export function revisionStore({ directory, gid = null, mode = 0o640 }: StoreOpti
     const known = structures.get(name)
     if (known !== undefined) return known
     const head = (await readBounded(join(revisions, name, configuration), 16_384))?.toString('utf8') ?? ''
-    const structure = /^[ \t]+description[ \t]+(\S+)/m.exec(head)?.[1] ?? ''
+    const structure = describedStructure(head)
     structures.set(name, structure)
     return structure
   }
@@ -197,6 +205,12 @@ export function revisionStore({ directory, gid = null, mode = 0o640 }: StoreOpti
       if (name === null || !hashPattern.test(name)) return null
       const found = await lstat(join(revisions, name)).catch(() => null)
       return found?.isDirectory() ? name : null
+    },
+
+    configuration: async () => {
+      const name = await target()
+      const file = name === null ? null : await readBounded(join(revisions, name, configuration), largestConfiguration)
+      return file?.toString('utf8') ?? null
     },
 
     matches: (candidate) => holds(join(revisions, candidate.hash), candidate.files),

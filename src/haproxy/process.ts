@@ -26,6 +26,7 @@ export type EnsureResult =
       readonly kind: 'up'
       /** Of the master. */
       readonly pid: number
+      readonly version: string
       readonly how: 'found' | 'started'
     }
   | { readonly kind: 'down'; readonly why: string }
@@ -46,7 +47,7 @@ export interface HaproxyProcess {
 const masterTimeout = 2_000
 const pollEvery = 20
 /** How long a master may refuse connections while it executes itself anew. */
-const reexecution = 10_000
+const reexecution = 4_000
 
 export function haproxyProcess(options: ProcessOptions): HaproxyProcess {
   const { kind, masterSocket, statsSocket, startTimeout = 30_000 } = options
@@ -55,14 +56,14 @@ export function haproxyProcess(options: ProcessOptions): HaproxyProcess {
   async function attach(signal: AbortSignal | undefined): Promise<EnsureResult> {
     const answer = await workers(masterSocket, { timeout: masterTimeout, signal })
     if (!answer.ok) return { kind: 'down', why: answer.why }
-    return { kind: 'up', pid: answer.master.pid, how: 'found' }
+    return { kind: 'up', ...answer.master, how: 'found' }
   }
 
   async function own(signal: AbortSignal | undefined): Promise<EnsureResult> {
     const end = performance.now() + reexecution
     for (;;) {
       const answer = await workers(masterSocket, { timeout: masterTimeout, signal })
-      if (answer.ok) return { kind: 'up', pid: answer.master.pid, how: 'found' }
+      if (answer.ok) return { kind: 'up', ...answer.master, how: 'found' }
       // a second HAProxy on the same ports would be worse than none, so only start one where there is surely nobody
       const isNobodyThere = answer.code === 'ENOENT' || answer.code === 'ECONNREFUSED'
       const pids = await processesOn(masterSocket)
@@ -91,7 +92,7 @@ export function haproxyProcess(options: ProcessOptions): HaproxyProcess {
       // 3.2 lists a worker that has not read its configuration yet: it is there when it answers itself
       const worker = answer.ok ? await observeIdentity({ statsSocket, timeout: masterTimeout, signal }) : null
       if (answer.ok && worker?.kind === 'running' && worker.identity.pid === answer.current?.pid)
-        return { kind: 'up', pid: answer.master.pid, how: 'started' }
+        return { kind: 'up', ...answer.master, how: 'started' }
       await pause(pollEvery)
     }
     if (child.pid !== undefined) send(-child.pid, 'SIGKILL')

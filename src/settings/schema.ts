@@ -39,7 +39,12 @@ const consul = section({
     'restart',
     'sockets to the agent, whose own limit is 200 for each client',
   ),
-  filter: setting(orElse(oneLine, 'none'), 'none', 'restart', 'filter expression of Consul, added to what is read: `"x" in Tags` by nodes, `"x" in Service.Tags` by services'),
+  filter: setting(
+    orElse(oneLine, 'none'),
+    'none',
+    'restart',
+    'filter expression of Consul, added to what is read: `"x" in Tags` by nodes, `"x" in Service.Tags` by services',
+  ),
 })
 
 const expose = section({

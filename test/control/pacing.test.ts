@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest'
-import { applyFrom, calm, changed, lacking, refused, reloaded, satisfied } from '../../src/control/pacing.ts'
+import {
+  applyFrom,
+  calm,
+  changed,
+  failedReload,
+  lacking,
+  refused,
+  reloaded,
+  satisfied,
+} from '../../src/control/pacing.ts'
 
 const settings = { settle: { quiet: 20, longest: 500 }, reloadEvery: 2_000 }
 
@@ -26,7 +35,7 @@ describe('a change', () => {
 
   it('is forgotten when HAProxy has it, the pace of reloads is not', () => {
     const pace = satisfied(refused(reloaded(changed(calm, 1_000), 1_000, 2_000, 0), 'a', 'no', 1_000))
-    expect(pace).toEqual({ burst: null, refusal: null, reloadFrom: 3_000 })
+    expect(pace).toEqual({ burst: null, refusal: null, failedReloads: 0, reloadFrom: 3_000 })
   })
 })
 
@@ -45,5 +54,17 @@ describe('a refused candidate', () => {
     const pace = refused(refused(calm, 'a', 'no', 0), 'a', 'no', 0)
     expect(applyFrom(pace, 'b', settings)).toBe(0)
     expect(refused(pace, 'b', 'neither', 0).refusal).toMatchObject({ hash: 'b', count: 1, why: 'neither' })
+  })
+})
+
+describe('a reload that HAProxy could not do', () => {
+  it('holds up every candidate, longer each time, until one goes through', () => {
+    let pace = calm
+    for (let count = 1; count <= 10; count++) {
+      pace = failedReload({ ...pace, reloadFrom: 0 }, 0)
+      expect(applyFrom(pace, 'any', settings)).toBeGreaterThanOrEqual(5_000)
+      expect(applyFrom(pace, 'any', settings)).toBeLessThanOrEqual(5_000 + Math.min(60_000, 1_000 * 2 ** (count - 1)))
+    }
+    expect(satisfied(pace).failedReloads).toBe(0)
   })
 })

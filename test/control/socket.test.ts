@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -50,6 +50,14 @@ describe('the control socket', () => {
     ])
     expect((await stat(path)).isSocket()).toBe(true)
     expect((await claim()).kind).toBe('held')
+  })
+
+  it('clears away what killed ones left of their start, and nothing else', async () => {
+    for (const name of ['h.sock.17', 'h.sock.18.dead', 'h.sock.txt', 'other.sock.19']) {
+      await writeFile(join(folder, name), '')
+    }
+    await claim()
+    expect((await readdir(folder)).sort()).toEqual(['h.sock', 'h.sock.txt', 'other.sock.19'])
   })
 
   it('counts as taken when its owner does not answer', async () => {

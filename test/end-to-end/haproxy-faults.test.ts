@@ -122,8 +122,8 @@ describe('a HAProxy that hangs', () => {
   })
 })
 
-describe('a first revision that HAProxy can not start', () => {
-  it('leaves what ran before on disk, be it only the bootstrap', async () => {
+describe('a first revision that is to listen where somebody else does', () => {
+  it('is not tried, since that would pause what serves, and leaves what ran before on disk', async () => {
     const web = await httpServer({ name: 'web' })
     const { folder, settings, args } = await setUp('attach', { web: [entry('w1', web, 'heddle.route=shop.example')] })
     await installBootstrap(folder)
@@ -133,13 +133,41 @@ describe('a first revision that HAProxy can not start', () => {
     const squatter = await httpServer({ address: folder.address, port: Number(port) })
     const running = await startHeddle(folder, settings, args)
     await eventually(() => running.get('/livez').catch(() => null))
-    await eventually(async () => (await statusOf(running)).haproxy.error?.includes('could not start it'), 20_000)
+    await eventually(async () => (await statusOf(running)).haproxy.error?.includes('another program listens'), 20_000)
+    expect((await statusOf(running)).haproxy).toMatchObject({ reloads: { success: 0, failure: 0 } })
     expect(await current(folder)).toBe('revisions/bootstrap')
     expect(await body(folder, 'shop.example')).toBe('503')
 
     await squatter.close()
     await followed(folder, 'shop.example', 'web')
     expect(await current(folder)).not.toBe('revisions/bootstrap')
+    await endsInTime(running)
+  })
+})
+
+describe('a revision that HAProxy can not start', () => {
+  it('leaves what ran before serving and on disk, be it only the bootstrap, and is not tried at every change', async () => {
+    const web = await httpServer({ name: 'web' })
+    const { folder, settings, file, args } = await setUp('attach', {
+      web: [entry('w1', web, 'heddle.route=shop.example')],
+    })
+    await installBootstrap(folder)
+    await startHaproxy(folder)
+    // no address of this machine: neither haproxy -c nor a look at who listens finds that out
+    await writeFile(
+      settings,
+      (await readFile(settings, 'utf8')).replace(/statsBind: "[^"]*"/, 'statsBind: "203.0.113.9:8404"'),
+    )
+    const running = await startHeddle(folder, settings, args)
+    await eventually(() => running.get('/livez').catch(() => null))
+    await eventually(async () => (await statusOf(running)).haproxy.error?.includes('could not start it'), 20_000)
+    expect(await current(folder)).toBe('revisions/bootstrap')
+    for (const host of ['one.example', 'two.example', 'three.example']) {
+      await writeSnapshot(file, { web: [entry('w1', web, `heddle.route=${host}`)] })
+      await eventually(async () => JSON.stringify((await running.get('/api/v1/routes')).body).includes(host))
+    }
+    expect((await statusOf(running)).haproxy).toMatchObject({ reloads: { success: 0, failure: 1 } })
+    expect(await body(folder, 'shop.example')).toBe('503')
     await endsInTime(running)
   })
 })

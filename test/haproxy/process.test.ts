@@ -55,7 +55,12 @@ describe('an attached HAProxy', () => {
     const attached = haproxyProcess({ kind: 'attach', bin: haproxyBin, ...folder })
     expect(await attached.ensure()).toMatchObject({ kind: 'down', why: expect.stringContaining(folder.masterSocket) })
     const haproxy = await startHaproxy(folder)
-    expect(await attached.ensure()).toEqual({ kind: 'up', pid: haproxy.pid, how: 'found' })
+    expect(await attached.ensure()).toEqual({
+      kind: 'up',
+      pid: haproxy.pid,
+      version: expect.stringMatching(/^\d/),
+      how: 'found',
+    })
     await attached.stop({ within: 0 })
     expect(await attached.ensure()).toMatchObject({ kind: 'up' })
   })
@@ -115,7 +120,12 @@ describe('a spawned HAProxy', () => {
     await ended
 
     const owned = await spawner(folder)
-    expect(await owned.ensure()).toEqual({ kind: 'up', pid: orphan, how: 'found' })
+    expect(await owned.ensure()).toEqual({
+      kind: 'up',
+      pid: orphan,
+      version: expect.stringMatching(/^\d/),
+      how: 'found',
+    })
     await owned.stop({ within: 5_000 })
     expect(await isGone(orphan)).toBe(true)
   })
