@@ -278,7 +278,7 @@ export type Endpoint =
       /** True when Docker contradicted the catalog and was believed. */
       readonly isCorrected: boolean
       /** The container that proved it, if one did. */
-      readonly container: { readonly id: string; readonly startedAt: string } | null
+      readonly container: { readonly id: string; readonly name: string; readonly startedAt: string } | null
     }
   | { readonly kind: 'dead'; readonly instance: Instance; readonly why: string }
   | { readonly kind: 'unresolved'; readonly instance: Instance; readonly problem: Problem }
@@ -320,7 +320,11 @@ export interface ServiceMemory {
 /** Which life of which container was found behind an instance: an address alone proves nothing after reuse. */
 export interface Binding {
   readonly container: string
+  /** Of the container: its successor bears it again. */
+  readonly name: string
   readonly startedAt: string
+  /** The container's own port, which the registered one stood for. */
+  readonly port: number
   /** What was registered when it was bound, see `registrationOf`; anything else is news from the catalog. */
   readonly address: string
   /** Of the instance when it was bound; another one is a new registration. */

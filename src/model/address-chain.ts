@@ -28,6 +28,8 @@ export interface Context {
   readonly id: RegistratorId | null
   readonly claim: Claim
   readonly book: AddressBook
+  /** The container's port when it was last proved, of an instance that is registered as it was then. */
+  readonly boundPort: number | null
 }
 
 /** The first usable one; when none is, the one that was meant most explicitly. */
@@ -67,14 +69,14 @@ export function resolve(context: Context, identity: Identity): Endpoint {
     if (!container.running) return { kind: 'dead', instance, why: `container ${container.name} is not running` }
     const attachment = book.containers.attachment(located)
     if (attachment.kind === 'down') {
-      const why = `container ${container.name} uses the network of ${attachment.name}, which is not running`
+      const why = `container ${container.name} uses the network of ${attachment.name}, which is not running or was started again`
       return { kind: 'dead', instance, why }
     }
   }
   if (claim.verdict === 'usable') {
     return located === null ? trustClaim(context, identity) : verifyClaim(context, located)
   }
-  return fromDocker(context, identity) ?? fromReport(context, located) ?? fallBack(context, located)
+  return fromDocker(context, identity) ?? fromReport(context, located) ?? fallBack(context, identity)
 }
 
 /** The claim of an instance whose container is known and runs. */
@@ -86,13 +88,15 @@ function verifyClaim(context: Context, own: Located): Endpoint {
   if (attached?.addresses.includes(claim.address)) return keep(own)
   const [other] = book.containers.owners(claim.address)
   // Docker does not know addresses that weave attached later.
-  if (other === undefined && book.weave?.isOwnedBy(claim.address, own.container.id)) return keep(own)
+  const weaveOwner = book.weave?.ownerOf(claim.address) ?? null
+  if (other === undefined && (weaveOwner === own.container.id || weaveOwner === attached?.id)) return keep(own)
   const present = presentAddress(attached, book)
   if (present !== null) {
-    const port = movedPort(portsOf(own.container, attached), instance.port, id)
+    const port = movedPort(portsOf(own.container, attached), instance.port, id, context.boundPort)
     return { ...reachable(instance, present, port, 'docker', own), isCorrected: true }
   }
-  return other === undefined ? keep(null) : reused(context, other)
+  if (other !== undefined) return reused(context, other)
+  return weaveOwner === null ? keep(null) : reusedInWeave(context, weaveOwner)
 }
 
 /** The claim of an instance whose container can't be seen, or is not known. */
@@ -101,19 +105,32 @@ function trustClaim(context: Context, identity: Identity): Endpoint {
   const owners = book.containers.owners(claim.address)
   const here = owners.filter(({ node }) => node === instance.node)
   const [owner, another] = here.length > 0 ? here : owners
-  if (owner === undefined) return reachable(instance, claim.address, claimedPort(context, null), claim.source, null)
+  if (owner === undefined) {
+    const weaveOwner = identity.kind === 'unseen' ? (book.weave?.ownerOf(claim.address) ?? null) : null
+    if (weaveOwner !== null) return reusedInWeave(context, weaveOwner)
+    return reachable(instance, claim.address, claimedPort(context, null), claim.source, null)
+  }
   // An engine that is asked under another name than its node's has it.
   const isNamesake = id?.name === owner.container.name && !book.containers.hasEngine(instance.node)
   if (identity.kind === 'unseen' && !isNamesake) return reused(context, owner)
-  const proof = another === undefined ? owner : null
-  return reachable(instance, claim.address, claimedPort(context, proof), claim.source, proof)
+  const only = another === undefined ? owner : null
+  return reachable(instance, claim.address, claimedPort(context, only), claim.source, onFreshWord(only, book))
+}
+
+/**
+ * That a container has an address or a port now is no proof by the last word of an engine that does not answer: it may be of
+ * the container before. What is remembered for good must not rest on it.
+ */
+function onFreshWord(located: Located | null, { complete }: AddressBook): Located | null {
+  return located !== null && complete.has(located.node) ? located : null
 }
 
 /** The registered port goes with the registered address: with an address of its own it may be the host's. */
-function claimedPort({ instance, id, claim, book }: Context, located: Located | null): number {
+function claimedPort(context: Context, located: Located | null): number {
+  const { instance, id, claim, book } = context
   if (located !== null) {
     const ports = portsOf(located.container, attachedContainer(located, book))
-    if (claim.source === 'catalog') return ownPort(ports, instance.port)
+    if (claim.source === 'catalog') return ownPort(ports, instance.port, context.boundPort)
     return hostPort(ports, instance.port, id) ?? instance.port
   }
   const isRegistrator = id !== null && book.isRegistratorHost(instance.node, id.host)
@@ -144,19 +161,24 @@ function fromDocker(context: Context, identity: Identity): Endpoint | null {
     return unresolved(instance, 'ambiguous-address', registeredText(instance), reason)
   }
   const address = presentAddress(attachedContainer(mapping.located, book), book)
-  return address === null ? null : reachable(instance, address, mapping.containerPort, 'docker', mapping.located)
+  if (address === null) return null
+  return reachable(instance, address, mapping.containerPort, 'docker', onFreshWord(mapping.located, book))
 }
 
 /** Published ports that the registered host address and port can mean. */
 function mappingsOf({ instance, book }: Context): readonly Mapping[] {
   const registered = instance.address || instance.nodeAddress
-  const verdict = book.rules.judge(registered)
-  // An address of some other machine is not made one of this node's containers by the port they share.
-  const isHost =
-    registered === instance.nodeAddress || verdict === 'reserved' || registered === '0.0.0.0' || isLoopback(registered)
+  const isHost = isHostsAddress(instance, book)
   return book.containers
     .published(instance.node, instance.port)
     .filter(({ hostAddress }) => hostAddress === registered || (isHost && hostAddress === '0.0.0.0'))
+}
+
+/** An address of some other machine is not made one of this node's containers by the port they share. */
+function isHostsAddress({ address, nodeAddress }: Instance, { rules }: AddressBook): boolean {
+  const registered = address || nodeAddress
+  const isBridge = rules.judge(registered) === 'reserved'
+  return registered === nodeAddress || isBridge || registered === '0.0.0.0' || isLoopback(registered)
 }
 
 function isLoopback(address: string): boolean {
@@ -194,7 +216,10 @@ function takeGiven(context: Context, own: Located | null, given: WeaveAddress): 
   const owners = book.containers.owners(address)
   const owner = owners.find(({ container }) => container.id === containerId)
   if (owner === undefined && owners[0] !== undefined) return reused(context, owners[0])
-  const isProved = owner !== undefined || book.weave?.isOwnedBy(address, containerId) === true
+  const weaveOwner = book.weave?.ownerOf(address) ?? null
+  if (owner === undefined && weaveOwner !== null && weaveOwner !== containerId)
+    return reusedInWeave(context, weaveOwner)
+  const isProved = owner !== undefined || weaveOwner === containerId
   if (!isProved && book.weave?.isContested(address)) {
     const reason = `weave has names of several containers for ${address}`
     return unresolved(instance, 'ambiguous-address', registeredText(instance), reason)
@@ -208,21 +233,52 @@ function takeGiven(context: Context, own: Located | null, given: WeaveAddress): 
   return reachable(instance, address, port, source, container)
 }
 
-function fallBack(context: Context, own: Located | null): Endpoint {
+function fallBack(context: Context, identity: Identity): Endpoint {
   const { instance, claim, book } = context
-  if (book.fallback === 'node') {
-    const node = instance.nodeAddress
-    if (book.rules.isHost(node)) return reachable(instance, node, instance.port, 'node', own)
-    const code = book.rules.judge(node) === 'malformed' ? 'bad-address' : 'address-not-allowed'
-    return unresolved(instance, code, node, 'the address of its node cannot be used')
-  }
-  const [code, reason] = refusals[claim.verdict]
+  const own = identity.kind === 'container' ? identity.located : null
   const isOnHost = own !== null && book.containers.attachment(own).kind === 'host'
+  if (book.fallback === 'node') return atNode(context, identity, isOnHost)
   if (isOnHost) {
     const why = `container ${own.container.name} uses the network of its host, and weave.fallback is none`
     return unresolved(instance, 'no-address', registeredText(instance), why)
   }
+  const [code, reason] = refusals[claim.verdict]
   return unresolved(instance, code, claim.address, reason)
+}
+
+/** The address of the node with the port it publishes: what `weave.fallback: node` allows. */
+function atNode(context: Context, identity: Identity, isOnHost: boolean): Endpoint {
+  const { instance, claim, book } = context
+  const node = instance.nodeAddress
+  const own = identity.kind === 'container' ? identity.located : null
+  if (!book.rules.isHost(node)) {
+    const code = book.rules.judge(node) === 'malformed' ? 'bad-address' : 'address-not-allowed'
+    return unresolved(instance, code, node, 'the address of its node cannot be used')
+  }
+  if (own !== null && !isOnHost) {
+    const port = publishedPort(context, own)
+    if (port !== null) return reachable(instance, node, port, 'node', own)
+    const reason = `container ${own.container.name} does not publish port ${instance.port}`
+    return unresolved(instance, 'bad-port', registeredText(instance), reason)
+  }
+  if (own === null) {
+    const [mapping] = mappingsOf(context)
+    if (identity.kind === 'unseen' && mapping !== undefined) return reused(context, mapping.located)
+    if (mapping === undefined && !isHostsAddress(instance, book)) {
+      const [code, reason] = refusals[claim.verdict]
+      return unresolved(instance, code, claim.address, `${reason}; it is not its node's either`)
+    }
+  }
+  return reachable(instance, node, instance.port, 'node', own)
+}
+
+/** The port of its host by which a container is reached now; null: none. */
+function publishedPort({ instance, id, book }: Context, own: Located): number | null {
+  const { published } = portsOf(own.container, attachedContainer(own, book))
+  const open = published.filter(({ hostAddress }) => !isLoopback(hostAddress))
+  if (open.some(({ hostPort }) => hostPort === instance.port)) return instance.port
+  const port = id?.port ?? instance.port
+  return open.find(({ containerPort }) => containerPort === port)?.hostPort ?? null
 }
 
 const elsewhere = 'no other source knows a weave address'
@@ -251,8 +307,17 @@ function reachable(
   source: AddressSource,
   located: Located | null,
 ): Extract<Endpoint, { kind: 'reachable' }> {
-  const container = located === null ? null : { id: located.container.id, startedAt: located.container.startedAt }
+  const container = located === null ? null : lifeOf(located.container)
   return { kind: 'reachable', instance, address, port, source, isCorrected: false, container }
+}
+
+function lifeOf({ id, name, startedAt }: Container): { id: string; name: string; startedAt: string } {
+  return { id, name, startedAt }
+}
+
+function reusedInWeave({ instance, claim }: Context, containerId: string): Endpoint {
+  const reason = `the address belongs to container ${containerId.slice(0, 12)}, says weave`
+  return unresolved(instance, 'address-reused', claim.address, reason)
 }
 
 function reused({ instance, claim }: Context, owner: Located): Endpoint {

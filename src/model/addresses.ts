@@ -62,6 +62,11 @@ export function addressBook(input: BookInput, settings: ModelSettings['weave'], 
   return book
 }
 
+/** The host name that Docker gives a container: registrator's own, where it runs in one. */
+function isContainerHost(host: string): boolean {
+  return /^[0-9a-f]{12}$/.test(host)
+}
+
 interface RegistratorHosts {
   readonly has: (node: string, host: string) => boolean
   /** Whether this catalog proves the same. If so, later questions are answered from it. */
@@ -74,7 +79,7 @@ function registratorHosts(first: Catalog | undefined, containers: ContainerIndex
   let proved: HostsByNode | null = null
   return {
     has: (node, host) => {
-      if (host === node || host === node.split('.', 1)[0]) return true
+      if (host === node || host === node.split('.', 1)[0] || isContainerHost(host)) return true
       proved ??= allHosts(catalog, containers)
       return proved.get(node)?.has(host) ?? false
     },
@@ -119,7 +124,7 @@ export function resolveEndpoints(
     const binding = bindings.get(instance.key)
     const holds = binding !== undefined && bindingHolds(binding, instance)
     const id = ids[index] ?? null
-    const context = { instance, id, claim: claimOf(instance, book), book }
+    const context = { instance, id, claim: claimOf(instance, book), book, boundPort: holds ? binding.port : null }
     const refusal = refusePort(context)
     if (refusal !== null) return refusal
     const identity = identify(instance, id, holds ? binding : null, book)

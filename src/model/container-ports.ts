@@ -12,15 +12,20 @@ export function portsOf(container: Container, attached: Container | null): Ports
   }
 }
 
-/** The port of a container that a port registered with its own address means: some register the host's with it. */
-export function ownPort(known: Ports, port: number): number {
+/**
+ * The port of a container that a port registered with its own address means: some register the host's with it, which is
+ * another one after a restart. `bound` is what it meant when that was last known; null: it never was.
+ */
+export function ownPort(known: Ports, port: number, bound: number | null): number {
   if (known.ports.includes(port)) return port
-  return known.published.find(({ hostPort }) => hostPort === port)?.containerPort ?? port
+  const published = known.published.find(({ hostPort }) => hostPort === port)?.containerPort
+  if (published !== undefined) return published
+  return bound !== null && known.ports.includes(bound) ? bound : port
 }
 
 /** As `ownPort` for a container that moved: a host port chosen by Docker is another one since, the ServiceID's is not. */
-export function movedPort(known: Ports, port: number, id: RegistratorId | null): number {
-  const now = ownPort(known, port)
+export function movedPort(known: Ports, port: number, id: RegistratorId | null, bound: number | null): number {
+  const now = ownPort(known, port, bound)
   return id !== null && !known.ports.includes(now) && known.ports.includes(id.port) ? id.port : now
 }
 

@@ -13,7 +13,10 @@ export interface Mapping {
   readonly containerPort: number
 }
 
-/** Whose network a container uses. `down`: that of a container that does not run; `unknown`: of one not known. */
+/**
+ * Whose network a container uses. `down`: that of a container that does not run, or that was started again since, whose
+ * former network is cut off; `unknown`: of one not known.
+ */
 export type Attachment =
   | { readonly kind: 'own'; readonly container: Container }
   | { readonly kind: 'host' }
@@ -138,9 +141,15 @@ function attachmentOf(located: Located, find: ContainerIndex['find']): Attachmen
     if (container.network.kind === 'host') return { kind: 'host' }
     const next = find(located.node, container.network.id)
     if (next === null) return { kind: 'unknown' }
+    if (isLater(next.container, container)) return { kind: 'down', name: next.container.name }
     container = next.container
   }
   return { kind: 'unknown' }
+}
+
+/** Whether `a` was started after `b`, by the clock of their engine. */
+function isLater(a: Container, b: Container): boolean {
+  return Date.parse(a.startedAt) > Date.parse(b.startedAt)
 }
 
 function append<K, V>(map: Map<K, V[]>, key: K, value: V): void {

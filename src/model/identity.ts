@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Binding, Endpoint, Instance } from '../types.ts'
 import type { ContainerIndex, Located } from './containers.ts'
 
@@ -54,17 +55,19 @@ const provedHosts = new WeakMap<readonly Instance[], ProvedHosts>()
 export type HostsByNode = ReadonlyMap<string, ReadonlySet<string>>
 
 /**
- * Host parts of ServiceIDs whose container the engine of their node knows. Any text can look like a ServiceID of
- * registrator; that one of them names a container shows who wrote the others.
+ * Host parts of ServiceIDs whose container the engine of their node knows, with what is registered. Any text can look like
+ * a ServiceID of registrator; that one of them names its container shows who wrote the others.
  */
 export function proveHosts(instances: readonly Instance[], containers: ContainerIndex): HostsByNode {
   const known = provedHosts.get(instances)
   if (known?.containers === containers) return known.hosts
   const hosts = new Map<string, Set<string>>()
   for (const [index, parsed] of parseRegistratorIds(instances).entries()) {
-    const node = instances[index]?.node
-    if (parsed === null || node === undefined || hosts.get(node)?.has(parsed.host)) continue
-    if (containers.named(node, parsed.name) !== null) addHost(hosts, node, parsed.host)
+    const instance = instances[index]
+    if (parsed === null || instance === undefined || hosts.get(instance.node)?.has(parsed.host)) continue
+    const { node } = instance
+    const located = containers.named(node, parsed.name)
+    if (located !== null && agrees(instance, located, containers)) addHost(hosts, node, parsed.host)
   }
   provedHosts.set(instances, { containers, hosts })
   return hosts
@@ -93,11 +96,11 @@ export function bindingHolds(binding: Binding, instance: Instance): boolean {
  */
 export function bindingOf(endpoint: Endpoint, before: Binding | undefined): Binding | undefined {
   if (endpoint.kind !== 'reachable' || endpoint.container === null) return before
-  const { id: container, startedAt } = endpoint.container
+  const { id: container, name, startedAt } = endpoint.container
   const address = registrationOf(endpoint.instance)
   const { createIndex } = endpoint.instance
-  const isSame = before?.container === container && before.startedAt === startedAt && before.address === address
-  return isSame && before.createIndex === createIndex ? before : { container, startedAt, address, createIndex }
+  const binding = { container, name, startedAt, port: endpoint.port, address, createIndex }
+  return before !== undefined && isDeepStrictEqual(before, binding) ? before : binding
 }
 
 export interface Evidence {
@@ -122,13 +125,18 @@ export function identify(
     const located = containers.find(instance.node, reference)
     if (located !== null) return { kind: 'container', located }
   }
+  const isRegistrators = parsed !== null && evidence.isRegistratorHost(instance.node, parsed.host)
   if (parsed !== null) {
     const located = containers.named(instance.node, parsed.name)
-    if (located !== null) return { kind: 'container', located }
+    // what looks like an id of registrator names a container only where registrator wrote it, or where both say the same
+    if (located !== null && (isRegistrators || agrees(instance, located, containers)))
+      return { kind: 'container', located }
   }
   const bound = binding === null ? null : containers.byId(binding.container)
+  const successor = binding === null || bound?.container.running ? null : successorOf(binding, instance, containers)
+  if (successor !== null) return { kind: 'container', located: successor }
   if (bound !== null) return { kind: 'container', located: bound }
-  if (parsed !== null && evidence.isRegistratorHost(instance.node, parsed.host)) {
+  if (isRegistrators) {
     return complete.has(instance.node) ? { kind: 'gone', name: parsed.name } : { kind: 'unseen' }
   }
   if (binding !== null) {
@@ -136,6 +144,26 @@ export function identify(
     return isGone ? { kind: 'gone', name: binding.container.slice(0, 12) } : { kind: 'unseen' }
   }
   return { kind: explicit.some((reference) => /^[0-9a-f]{12,64}$/.test(reference)) ? 'unseen' : 'unknown' }
+}
+
+/**
+ * A container that was removed and made again under its name, as `docker rm` and `docker run` do, without being registered
+ * anew: it has to have what is registered, or its name is all that it has in common.
+ */
+function successorOf({ name }: Binding, instance: Instance, containers: ContainerIndex): Located | null {
+  const located = name === '' ? null : containers.named(instance.node, name)
+  return located?.container.running && agrees(instance, located, containers) ? located : null
+}
+
+/** Whether a container has the address, or publishes the host port, that is registered. */
+function agrees(instance: Instance, located: Located, containers: ContainerIndex): boolean {
+  const attachment = containers.attachment(located)
+  if (attachment.kind === 'host') return true
+  if (attachment.kind !== 'own') return false
+  const { container } = attachment
+  if (container.addresses.includes(instance.address || instance.nodeAddress)) return true
+  const publishers = containers.published(instance.node, instance.port).map((mapping) => mapping.located.container.id)
+  return publishers.includes(located.container.id) || publishers.includes(container.id)
 }
 
 /** Meta keys that name the container of an instance, by id or name. */

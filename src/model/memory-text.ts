@@ -225,6 +225,8 @@ function isWhole(number: number): boolean {
 }
 
 const bindingSchema: z.ZodType<Binding> = z.object({
+  name: z.string(),
+  port: z.number(),
   container: z.string(),
   startedAt: z.string(),
   address: z.string(),

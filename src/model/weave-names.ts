@@ -13,7 +13,8 @@ export interface WeaveIndex {
   readonly ofContainer: (id: string) => readonly WeaveAddress[]
   /** Addresses of the name, without domain, among containers on the node of the instance. */
   readonly ofName: (instance: Instance, name: string) => readonly WeaveAddress[]
-  readonly isOwnedBy: (address: string, containerId: string) => boolean
+  /** Id of the container that the router handed the address out to, on its own host; null: to none that it tells of. */
+  readonly ownerOf: (address: string) => string | null
   /** True when names of several containers have the address: all but one are left over, and which is not known. */
   readonly isContested: (address: string) => boolean
 }
@@ -30,6 +31,7 @@ export function weaveIndex(report: WeaveReport): WeaveIndex {
     byHostname.set(hostname, [...(byHostname.get(hostname) ?? none), found])
     claimants.set(address, (claimants.get(address) ?? new Set()).add(containerId))
   }
+  const owners = new Map([...report.owned].flatMap(([id, addresses]) => addresses.map((address) => [address, id])))
   const suffix = `.${report.domain}`
   return {
     ofContainer: (id) => {
@@ -45,7 +47,7 @@ export function weaveIndex(report: WeaveReport): WeaveIndex {
       const peers = peersOf(report, instance)
       return found.filter(({ peer }) => peers.has(peer))
     },
-    isOwnedBy: (address, containerId) => report.owned.get(containerId)?.includes(address) ?? false,
+    ownerOf: (address) => owners.get(address) ?? null,
     isContested: (address) => (claimants.get(address)?.size ?? 0) > 1,
   }
 }

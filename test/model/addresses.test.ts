@@ -188,6 +188,20 @@ describe('what Docker knows of an instance', () => {
     expect(show(resolveOne(web({ address: '10.2.1.5' }, 'host1:peer:9090'), down))).toBe('dead')
   })
 
+  it('a container in the network of another one that was started again since is cut off', () => {
+    const base = container('a1', 'base', { addresses: ['10.2.1.3'], startedAt: '2026-01-02T00:00:00Z' })
+    const peer = (startedAt: string) =>
+      container('b2', 'peer', { startedAt, network: { kind: 'container', id: base.id } })
+    const at = (startedAt: string) =>
+      show(
+        resolveOne(web({ address: '10.2.1.3' }, 'host1:peer:8080'), {
+          engines: { host1: engine(base, peer(startedAt)) },
+        }),
+      )
+    expect(at('2026-01-02T00:00:01Z')).toBe('10.2.1.3:8080 catalog')
+    expect(at('2026-01-01T00:00:00Z')).toBe('dead')
+  })
+
   it('networks that go round in a circle end', () => {
     const a = container('a1', 'a', { network: { kind: 'container', id: idOf('b2') } })
     const b = container('b2', 'b', { network: { kind: 'container', id: idOf('a1') } })
@@ -346,6 +360,51 @@ describe('an address that went to another container', () => {
   })
 })
 
+describe('a container that was made again under its name, without being registered anew', () => {
+  const published = [{ hostAddress: '0.0.0.0', hostPort: 8081, containerPort: 8080 }]
+  const first = container('a1', 'shop', { addresses: ['10.2.1.5'], published })
+  const buried = { ...first, running: false, addresses: [], published: [] }
+  const next = container('b2', 'shop', { addresses: ['10.2.1.9'], published, startedAt: '2026-01-02T00:00:00Z' })
+
+  it.each([
+    ['by the host port it publishes', web({ address: '', port: 8081 }), next, '10.2.1.9:8080 docker'],
+    ['by its address', web({ address: '10.2.1.5' }), { ...next, addresses: ['10.2.1.5'] }, '10.2.1.5:8080 catalog'],
+  ])('is found %s', (_how, registered, successor, expected) => {
+    const bindings = remember(resolveOne(registered, { engines: { host1: engine(first) } }))
+    expect(bindings.size).toBe(1)
+    for (const known of [engine(buried, successor), engine(successor)]) {
+      const found = resolveOne(registered, { engines: { host1: known }, bindings })
+      expect(show(found)).toBe(expected)
+      expect(remember(found).get(registered.key)).toMatchObject({ container: successor.id })
+    }
+  })
+
+  it('is not one of that name which has nothing that is registered', () => {
+    const registered = web({ address: '10.2.1.5' })
+    const bindings = remember(resolveOne(registered, { engines: { host1: engine(first) } }))
+    expect(show(resolveOne(registered, { engines: { host1: engine(buried, next) }, bindings }))).toBe('dead')
+  })
+})
+
+describe('what looks like an id of registrator', () => {
+  const redis = container('a1', 'redis', { addresses: ['10.2.1.3'] })
+  const own = container('b2', 'redis-prod-17', { addresses: ['10.2.1.5'] })
+  const engines = { host1: engine(redis, own) }
+
+  it('names no container that has something else than what is registered', () => {
+    expect(show(resolveOne(web({ address: '10.2.1.5' }, 'prod:redis:8080'), { engines }))).toBe('10.2.1.5:8080 catalog')
+    expect(show(resolveOne(web({ address: '10.2.1.5' }, 'prod:api:8080'), { engines }))).toBe('10.2.1.5:8080 catalog')
+  })
+
+  it('names its container where both say the same, and proves its host part', () => {
+    const one = web({ address: '10.2.1.3' }, 'vm7:redis:8080')
+    const moved = web({ address: '10.2.1.77' }, 'vm7:redis-prod-17:8080')
+    const [found, corrected] = resolveAll([one, moved], { engines })
+    expect(found).toMatchObject({ kind: 'reachable', container: { id: redis.id } })
+    expect(corrected && show(corrected)).toBe('10.2.1.5:8080 docker corrected')
+  })
+})
+
 describe('what is known only in part', () => {
   const published = [{ hostAddress: '0.0.0.0', hostPort: 18080, containerPort: 8080 }]
   const other = container('b2', 'other', { addresses: ['10.2.1.6'], published })
@@ -423,15 +482,50 @@ describe('the word of an engine that does not answer', () => {
   })
 })
 
+describe('what an engine that does not answer said last', () => {
+  const old = container('a1', 'old', { addresses: ['10.2.1.5'] })
+  const published = [{ hostAddress: '0.0.0.0', hostPort: 31000, containerPort: 8080 }]
+
+  it.each([
+    ['address', web({ address: '10.2.1.5' }, 'task'), old],
+    ['host port', web({ address: '', port: 31000 }, 'task'), { ...old, published }],
+  ])('of an %s binds nobody to a container that may be gone', (_what, registered, seen) => {
+    const silent = resolveOne(registered, { engines: { host1: engine(seen) }, stale: ['host1'] })
+    expect(silent).toMatchObject({ kind: 'reachable', container: null })
+    const next = { ...container('b2', 'new', seen), id: idOf('b2'), name: 'new' }
+    const buried = { ...seen, running: false, addresses: [], published: [] }
+    const later = resolveOne(registered, { engines: { host1: engine(buried, next) }, bindings: remember(silent) })
+    expect(later).toMatchObject({ kind: 'reachable', container: { id: next.id } })
+  })
+})
+
+describe('a port of the host, registered with the address of the container', () => {
+  it('is the container port that it was, after a restart with another one', () => {
+    const publish = (hostPort: number) => [{ hostAddress: '0.0.0.0', hostPort, containerPort: 8080 }]
+    const one = container('a1', 'task', { addresses: ['10.2.1.1'], published: publish(31000) })
+    const registered = web({ address: '10.2.1.1', port: 31000 }, 'mesos-consul:1:t:1:2')
+    const before = resolveOne(registered, { engines: { host1: engine(one) } })
+    expect(show(before)).toBe('10.2.1.1:8080 catalog')
+    const again = engine({ ...one, startedAt: '2026-01-02T00:00:00Z', published: publish(31001) })
+    expect(show(resolveOne(registered, { engines: { host1: again }, bindings: remember(before) }))).toBe(
+      '10.2.1.1:8080 catalog',
+    )
+  })
+})
+
 describe('a ServiceID whose container does not exist', () => {
   const other = container('b2', 'other', { addresses: ['10.2.1.6'] })
   const engines = { host1: engine(other) }
   const ghost = (host: string) => web({ address: '10.2.1.5' }, `${host}:web-1:8080`)
 
-  it.each(['host1', '0123456789ab'])('of host %s is dropped once the host part is known as a registrator', (host) => {
+  it.each(['host1', 'vm7'])('of host %s is dropped once the host part is known as a registrator', (host) => {
     const witness = web({ address: '10.2.1.6' }, `${host}:other:8080`)
     const [endpoint] = resolveAll([ghost(host), witness], { engines })
     expect(endpoint && show(endpoint)).toBe('container-gone')
+  })
+
+  it('is dropped where registrator runs in a container, which has a name of its own', () => {
+    expect(show(resolveOne(ghost('0123456789ab'), { engines }))).toBe('container-gone')
   })
 
   it('counts with the first label of the name of its node', () => {
@@ -444,8 +538,8 @@ describe('a ServiceID whose container does not exist', () => {
   })
 
   it('is kept when another node proves its host part', () => {
-    const elsewhere = web({ node: 'host2' }, '0123456789ab:other:8080')
-    const [endpoint] = resolveAll([ghost('0123456789ab'), elsewhere], { engines: { ...engines, host2: engine(other) } })
+    const elsewhere = web({ node: 'host2', address: '10.2.1.6' }, 'vm7:other:8080')
+    const [endpoint] = resolveAll([ghost('vm7'), elsewhere], { engines: { ...engines, host2: engine(other) } })
     expect(endpoint && show(endpoint)).toBe('10.2.1.5:8080 catalog')
   })
 
@@ -560,6 +654,32 @@ describe('the report of a weave router', () => {
     expect(show(resolveOne(one, { ...known, engines }))).toBe('no-address')
   })
 
+  it('does not let an address be used that the router handed out to another container', () => {
+    if (weave === null) throw new Error('expected a report')
+    const owned = new Map([[idOf('b2'), ['10.32.7.5']]])
+    const leftOver = {
+      hostname: 'wa.weave.local',
+      peer: weave.peers[0]?.name ?? '',
+      containerId: idOf('a1'),
+      address: '10.32.7.5',
+    }
+    const engines = {
+      host1: engine(
+        container('a1', 'wa', { addresses: ['172.17.0.2'] }),
+        container('b2', 'wb', { addresses: ['172.17.0.3'] }),
+      ),
+    }
+    const report = { ...weave, owned, names: [leftOver] }
+    const [claimed, named] = ['10.32.7.5', ''].map((address) =>
+      show(resolveOne(instance('wa', 'host1:wa:8080', { address }), { ...known, engines, weave: report })),
+    )
+    expect([claimed, named]).toEqual(['address-reused', 'address-reused'])
+    const right = { ...report, owned: new Map([[idOf('a1'), ['10.32.7.5']]]) }
+    expect(
+      show(resolveOne(instance('wa', 'host1:wa:8080', { address: '10.32.7.5' }), { ...known, engines, weave: right })),
+    ).toBe('10.32.7.5:8080 catalog')
+  })
+
   it('absence from it proves nothing against the catalog', () => {
     const listed = instance('web', 'web', { address: '10.32.9.9' })
     expect(show(resolveOne(listed, known))).toBe('10.32.9.9:8080 catalog')
@@ -567,9 +687,39 @@ describe('the report of a weave router', () => {
 })
 
 describe('an instance that no source finds', () => {
-  it('is served by its node and registered port where the policy allows', () => {
-    const one = web({ address: '198.51.100.7', nodeAddress: '192.0.2.1', port: 31000 })
-    expect(show(resolveOne(one, { settings: { fallback: 'node' } }))).toBe('192.0.2.1:31000 node')
+  const atNode = { settings: { fallback: 'node' } } as const
+
+  it.each(['', '192.0.2.1', '10.2.0.1', '127.0.0.1'])(
+    'is served by its node and registered port where the policy allows, registered at %s',
+    (address) => {
+      const one = web({ address, nodeAddress: '192.0.2.1', port: 31000 })
+      expect(show(resolveOne(one, atNode))).toBe('192.0.2.1:31000 node')
+    },
+  )
+
+  it('is not served by a node that it is not registered at, unless that publishes the port', () => {
+    const one = web({ address: '198.51.100.7', port: 31000 })
+    expect(show(resolveOne(one, atNode))).toBe('no-address')
+    expect(show(resolveOne({ ...one, address: 'db.example.com' }, atNode))).toBe('bad-address')
+    const published = [{ hostAddress: '198.51.100.7', hostPort: 31000, containerPort: 8080 }]
+    const engines = { host1: engine(container('a1', 'any', { published })) }
+    expect(show(resolveOne(one, { ...atNode, engines }))).toBe('192.0.2.1:31000 node')
+  })
+
+  it('is served by the port that its container publishes now, and by no other', () => {
+    const publish = (hostPort: number) => [{ hostAddress: '0.0.0.0', hostPort, containerPort: 8080 }]
+    const own = (hostPort: number) =>
+      container('a1', 'pub', { addresses: ['172.17.0.2'], published: publish(hostPort) })
+    const thief = container('b2', 'thief', { addresses: ['172.17.0.3'], published: publish(32769) })
+    const one = web({ address: '', port: 32769 }, 'host1:pub:8080')
+    const at = (...containers: readonly Container[]) =>
+      show(resolveOne(one, { ...atNode, engines: { host1: engine(...containers) } }))
+    expect(at(own(32769))).toBe('192.0.2.1:32769 node')
+    expect(at(own(32770), thief)).toBe('192.0.2.1:32770 node')
+    expect(at({ ...own(32770), published: [] }, thief)).toBe('bad-port')
+    expect(show(resolveOne(one, { ...atNode, engines: { host1: engine(thief) }, stale: ['host1'] }))).toBe(
+      'address-reused',
+    )
   })
 
   it.each([
@@ -605,8 +755,8 @@ describe('the book', () => {
   })
 
   it('is another one when the catalog shows that registrator wrote a ServiceID', () => {
-    const ghost = web({ address: '10.2.1.9' }, '0123456789ab:gone:8080')
-    const witness = instance('other', '0123456789ab:web-1:8080', { address: '10.2.1.5' })
+    const ghost = web({ address: '10.2.1.9' }, 'vm7:gone:8080')
+    const witness = instance('other', 'vm7:web-1:8080', { address: '10.2.1.5' })
     const engines = new Map([['host1', engine(one)]])
     const bookOf = (...services: readonly Instance[]) => {
       const catalog = { services: new Map(services.map((service) => [service.service, [service]])) }

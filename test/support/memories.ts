@@ -207,7 +207,14 @@ const arbitraryServiceMemory: fc.Arbitrary<ServiceMemory> = fc.record({
   draining: arbitraryMap(arbitraryName, index),
   bindings: arbitraryMap(
     arbitraryName,
-    fc.record({ container: hexId, startedAt: arbitraryText, address: arbitraryAddress, createIndex: index }),
+    fc.record({
+      container: hexId,
+      name: arbitraryName,
+      startedAt: arbitraryText,
+      port: index,
+      address: arbitraryAddress,
+      createIndex: index,
+    }),
   ),
 })
 
