@@ -18,6 +18,8 @@ export interface Known {
   renderFault: string | null
   plan: Plan | null
   sight: Sight
+  /** What runs may be otherwise than it was read back: all of it is read again. */
+  isSightDoubted: boolean
   lookFrom: Ms
   starts: Starts
   /** What was installed last, with the model it was made from. */
@@ -69,6 +71,7 @@ export function firstKnown(memory: Memory, history: readonly RevisionRecord[], l
     renderFault: null,
     plan: null,
     sight: { running: null, trouble: 'HAProxy has not been looked for yet', oldWorkers: 0 },
+    isSightDoubted: false,
     lookFrom: 0,
     starts: noStarts,
     installed: null,

@@ -1,12 +1,15 @@
 import { type BackoffLimits, backoff } from '../backoff.ts'
+import { setStates } from '../haproxy/runtime.ts'
 import { sameItems } from '../model/admit.ts'
 import { decide, emptyMemory } from '../model/decide.ts'
 import { diffModels } from '../plan/diff.ts'
 import { plan } from '../plan/plan.ts'
+import { afterUrgent, urgentServers } from '../plan/urgent.ts'
 import { renderCandidate } from '../render/config.ts'
 import type { WorldWatch } from '../sources/world.ts'
 import type {
   Candidate,
+  Decision,
   Memory,
   Model,
   ModelSettings,
@@ -91,8 +94,9 @@ export async function runLoop(parts: LoopParts, signal: AbortSignal): Promise<vo
 
 async function takeTurn(parts: LoopParts, known: Known, signal: AbortSignal): Promise<Turn> {
   const durations: { decide?: Ms; render?: Ms; validate?: Ms; apply?: Ms } = {}
+  let told: Turn['told'] = []
   const turn = (outcome: Turn['outcome'], reload: Turn['reload'] = null): Turn => {
-    return { at: Date.now(), durations, outcome, reload }
+    return { at: Date.now(), durations, outcome, reload, told }
   }
   known.applyFrom = null
   if (performance.now() >= known.lookFrom) await lookAtHaproxy(parts, known, signal)
@@ -108,6 +112,7 @@ async function takeTurn(parts: LoopParts, known: Known, signal: AbortSignal): Pr
   if (known.memory !== known.saved) known.saveFrom ??= performance.now() + settings.persist
   if (known.saveFrom !== null && performance.now() >= known.saveFrom) await save(parts, known)
   planWanted(known, candidate, decision.model)
+  told = await takeUrgent(parts, known, candidate, decision, signal)
 
   if (isRunning(known, candidate)) {
     await confirm(parts, known, candidate, decision.model)
@@ -133,11 +138,35 @@ async function takeTurn(parts: LoopParts, known: Known, signal: AbortSignal): Pr
   return turn(outcome[applied.kind], { outcome: applied.kind === 'rejected' ? 'failure' : 'success', reasons })
 }
 
+/** Tells the running HAProxy what can't wait for a reload. What it was told it has, and a reload makes it lasting. */
+async function takeUrgent(
+  parts: LoopParts,
+  known: Known,
+  candidate: Candidate,
+  { endpoints, model }: Decision,
+  signal: AbortSignal,
+): Promise<Turn['told']> {
+  const { running } = known.sight
+  if (running === null || known.plan === null) return []
+  const urgent = urgentServers(known.plan, running, known.installed?.model ?? null, endpoints)
+  if (urgent.length === 0) return []
+  const told = await setStates(parts.target.sockets.statsSocket, urgent, { signal })
+  if (told.kind === 'failed') {
+    known.isSightDoubted = true
+    known.lookFrom = Math.min(known.lookFrom, performance.now() + lookForEvery)
+    return []
+  }
+  known.sight = { ...known.sight, running: afterUrgent(running, urgent) }
+  planWanted(known, candidate, model)
+  return urgent
+}
+
 // ---------------------------------------------------------------------------------------------- HAProxy as it is
 
 async function lookAtHaproxy(parts: LoopParts, known: Known, signal: AbortSignal): Promise<void> {
-  const seen = await look(known.sight.running, parts.target.sockets, signal)
+  const seen = await look(known.isSightDoubted ? null : known.sight.running, parts.target.sockets, signal)
   if (seen === null) return
+  known.isSightDoubted = false
   if (seen.running !== null) {
     known.starts = noStarts
     known.sight = seen

@@ -10,6 +10,7 @@ const mostProblemLines = 20
  * and sources that went bad, debug for each turn. Messages are constant; what they are about stands in fields.
  */
 export function narrate(log: Log, before: State | null, after: State, turn: Turn): void {
+  if (turn.told.length > 0) narrateTold(log, turn.told)
   narrateRevision(log, before, after, turn)
   narrateSources(log, before, after)
   narrateProblems(log, before?.decision?.problems ?? [], after.decision?.problems ?? [])
@@ -21,6 +22,11 @@ export function narrate(log: Log, before: State | null, after: State, turn: Turn
     if (before?.notices.get(name) !== text) log.warn({ subject: name, reason: text }, 'new version not taken')
   }
   log.debug({ outcome: turn.outcome, milliseconds: rounded(turn.durations) }, 'turn')
+}
+
+function narrateTold(log: Log, told: Turn['told']): void {
+  const servers = told.slice(0, mostProblemLines).map(({ backend, server, state }) => `${backend}/${server} ${state}`)
+  log.info({ servers, count: told.length }, 'servers changed at once')
 }
 
 function narrateRevision(log: Log, before: State | null, after: State, turn: Turn): void {

@@ -1,3 +1,4 @@
+import type { Urgent } from '../plan/urgent.ts'
 import type { SourceStatus } from '../sources/source.ts'
 import type { Candidate, Decision, Ms, Plan, ReloadReason, RevisionRecord, Running } from '../types.ts'
 
@@ -32,6 +33,8 @@ export interface Turn {
   /** `waiting`: a change stands, its time (pacing, backoff, a source) has not come. */
   readonly outcome: 'unchanged' | 'applied' | 'rejected' | 'waiting'
   readonly reload: { readonly outcome: 'success' | 'failure'; readonly reasons: readonly ReloadReason[] } | null
+  /** Servers whose state HAProxy was told at once. */
+  readonly told: readonly Urgent[]
 }
 
 /** All that status page, API, metrics and commands read. Published by the loop, whole, after each turn. */

@@ -1,4 +1,4 @@
-import type { BackendId, Balance, SectionOptions, Server } from '../types.ts'
+import type { BackendId, Balance, SectionOptions, Server, ServerState } from '../types.ts'
 
 const quad = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)$/
 const backendId = /^(?:[A-Za-z0-9._-]{1,63}|x:[0-9a-f]{12})(?::[0-9a-f]{6})?$/
@@ -60,6 +60,22 @@ export function serverLine(server: Server, section: SectionOptions): string {
 export function addServerCommand(backend: BackendId, server: Server, section: SectionOptions): string {
   const words = serverWords(server, section, server.weight)
   return `add server ${checkedBackendId(backend)}/${words.name} ${words.address} ${words.options.join(' ')}`
+}
+
+/** The runtime API's command for a server that is there. */
+export function setStateCommand(backend: BackendId, server: string, state: ServerState): string {
+  return `set server ${checkedBackendId(backend)}/${checkedServerName(server)} state ${state}`
+}
+
+/** The runtime API's command that ends all requests on a server, connecting ones too. */
+export function shutdownSessionsCommand(backend: BackendId, server: string): string {
+  return `shutdown sessions server ${checkedBackendId(backend)}/${checkedServerName(server)}`
+}
+
+/** `name` may have been read back from HAProxy: somebody else's server has another kind of name. */
+function checkedServerName(name: string): string {
+  if (!/^[A-Za-z0-9_.:-]{1,64}$/.test(name)) throw new Error(`expected the name of a server, got ${shown(name)}`)
+  return name
 }
 
 /** Throws unless the options are ones that a section may print as they stand. */

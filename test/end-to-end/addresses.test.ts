@@ -3,7 +3,16 @@ import { startConsul } from '../support/consul.ts'
 import { idOf } from '../support/containers.ts'
 import { type FakeDocker, fakeDocker } from '../support/fake-docker.ts'
 import { fakeWeave } from '../support/fake-weave.ts'
-import { atEnd, eventually, httpServer, ownAddress, request, type WorkFolder, workFolder } from '../support/haproxy.ts'
+import {
+  atEnd,
+  eventually,
+  httpServer,
+  ownAddress,
+  request,
+  type TestServer,
+  type WorkFolder,
+  workFolder,
+} from '../support/haproxy.ts'
 import { type RunningHeddle, startHeddle, writeSettings } from '../support/heddle.ts'
 
 /** Where containers really are: a real Consul and HAProxy, with engines and a router that answer as recorded ones do. */
@@ -28,14 +37,14 @@ async function followed(folder: WorkFolder, host: string, expected: string): Pro
   })
 }
 
-async function setUp(weave: (docker: FakeDocker) => string) {
+async function setUp(weave: (docker: FakeDocker) => string, args: readonly string[] = []) {
   const consul = await startConsul()
   atEnd(consul.stop)
   const docker = await fakeDocker()
   atEnd(docker.close)
   const folder = await workFolder()
   const settings = await writeSettings(folder, 'spawn', `consul: {address: "${consul.address}"}\n`, weave(docker))
-  const running = await startHeddle(folder, settings)
+  const running = await startHeddle(folder, settings, args)
   await running.ready()
   return { consul, docker, folder, running }
 }
@@ -119,6 +128,54 @@ describe('containers of a Docker engine', () => {
     })
     await followed(folder, 'thief.example', 'one address')
     expect(await body(folder, 'web.example')).toBe('503')
+    running.signal('SIGTERM')
+    expect(await running.ended).toBe(0)
+  })
+})
+
+describe('while a reload is far away', () => {
+  /** One reload, when all that is registered at first has been seen; none after it. */
+  const once = ['--set', 'apply.reloadEvery=1h', '--set', 'apply.settle=1s/5s']
+
+  it('nobody reaches a container that died, nor the one that has its address now', async () => {
+    const shared = await httpServer({ name: 'web', port })
+    const { consul, docker, folder, running } = await setUp((engine) => `docker: {host1: "${engine.url}"}`, once)
+    docker.set(web, { name: 'web', address: shared.address })
+    docker.emit('start', web)
+    const id = `host1:web:${port}`
+    const tags = ['heddle.route=web.example']
+    await consul.register({ node: 'host1', id, service: 'web', address: shared.address, port, tags, status: 'passing' })
+    await followed(folder, 'web.example', 'web')
+
+    docker.set(web, { name: 'web', running: false })
+    docker.emit('die', web)
+    await shared.close()
+    await followed(folder, 'web.example', '503')
+    await httpServer({ name: 'thief', address: shared.address, port })
+    docker.set(thief, { name: 'thief', address: shared.address })
+    docker.emit('start', thief)
+    for (let count = 0; count < 20; count++) expect(await body(folder, 'web.example')).toBe('503')
+    expect(running.log()).toContain('servers changed at once')
+    running.signal('SIGTERM')
+    expect(await running.ended).toBe(0)
+  })
+
+  it('a critical instance gets no request, and gets some again when it has recovered', async () => {
+    const [one, two] = [await httpServer({ name: 'one', port }), await httpServer({ name: 'two', port })]
+    const { consul, folder, running } = await setUp(() => 'docker: {}', once)
+    const register = (id: string, server: TestServer, status: 'passing' | 'critical') =>
+      consul.register({
+        ...{ node: 'host1', id, service: 'web', address: server.address, port, status },
+        tags: ['heddle.route=web.example'],
+      })
+    await Promise.all([register('one', one, 'passing'), register('two', two, 'passing')])
+    const answers = async () =>
+      new Set(await Promise.all([1, 2, 3, 4].map(() => body(folder, 'web.example').catch(String))))
+    await eventually(async () => (await answers()).size === 2, 15_000)
+    await register('two', two, 'critical')
+    await eventually(async () => [...(await answers())].join() === 'one')
+    await register('two', two, 'passing')
+    await eventually(async () => (await answers()).size === 2)
     running.signal('SIGTERM')
     expect(await running.ended).toBe(0)
   })
