@@ -1,7 +1,8 @@
-import type { Templates } from '../render/templates.ts'
-import type { Candidate, Decision, Memory, Model, Ms, Plan, RenderSettings, RevisionRecord, Running } from '../types.ts'
+import type { Candidate, Memory, Model, Ms, Plan, Running } from '../types.ts'
+import { type History, recentHistory } from './history.ts'
 import { calm, type Pace } from './pacing.ts'
 import type { HaproxyState, Proof } from './state.ts'
+import { nothingWanted, type Wanted } from './wanted.ts'
 
 /** Everything the loop knows between two turns: the only mutable state, written by loop.ts alone. Instants are monotonic. */
 export interface Known {
@@ -9,13 +10,7 @@ export interface Known {
   /** The memory on disk, and when the newest one has to be there too; null: it is. */
   saved: Memory
   saveFrom: Ms | null
-  decision: Decision | null
-  /** The newest set of files that could be rendered. */
-  candidate: Candidate | null
-  /** What was rendered last, with or without success. */
-  rendered: { readonly model: Model; readonly templates: Templates; readonly settings: RenderSettings } | null
-  /** Why the newest model could not be rendered. */
-  renderFault: string | null
+  wanted: Wanted
   plan: Plan | null
   sight: Sight
   /** What runs may be otherwise than it was read back: all of it is read again. */
@@ -30,8 +25,7 @@ export interface Known {
   applyFrom: Ms | null
   /** Of changes that are not brought in yet. */
   causes: Set<string>
-  /** Newest last, bounded. */
-  history: readonly RevisionRecord[]
+  history: History
   lastNumber: number
   reloads: HaproxyState['reloads']
   /** What could not be written, by what it is. */
@@ -58,17 +52,12 @@ export interface Starts {
 
 export const noStarts: Starts = { failures: 0, from: 0, why: null }
 
-const longestHistory = 200
-
-export function firstKnown(memory: Memory, history: readonly RevisionRecord[], lastNumber: number): Known {
+export function firstKnown(memory: Memory, history: History, lastNumber: number): Known {
   return {
     memory,
     saved: memory,
     saveFrom: null,
-    decision: null,
-    candidate: null,
-    rendered: null,
-    renderFault: null,
+    wanted: nothingWanted,
     plan: null,
     sight: { running: null, trouble: 'HAProxy has not been looked for yet', oldWorkers: 0 },
     isSightDoubted: false,
@@ -79,18 +68,9 @@ export function firstKnown(memory: Memory, history: readonly RevisionRecord[], l
     pace: calm,
     applyFrom: null,
     causes: new Set(['start']),
-    history: history.slice(-longestHistory),
+    history: recentHistory(history),
     lastNumber,
     reloads: { success: 0, failure: 0 },
     unwritten: new Map(),
   }
-}
-
-export function withRecord(history: readonly RevisionRecord[], record: RevisionRecord): readonly RevisionRecord[] {
-  return [...history, record].slice(-longestHistory)
-}
-
-/** The newest line of what was brought into HAProxy. */
-export function lastRun(history: readonly RevisionRecord[]): RevisionRecord | null {
-  return history.findLast(({ action }) => action === 'reload' || action === 'runtime') ?? null
 }

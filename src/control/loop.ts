@@ -1,11 +1,8 @@
 import { type BackoffLimits, backoff } from '../backoff.ts'
 import { setStates } from '../haproxy/runtime.ts'
-import { sameItems } from '../model/admit.ts'
-import { decide, emptyMemory } from '../model/decide.ts'
-import { diffModels } from '../plan/diff.ts'
+import { emptyMemory } from '../model/decide.ts'
 import { plan } from '../plan/plan.ts'
 import { afterUrgent, urgentServers } from '../plan/urgent.ts'
-import { renderCandidate } from '../render/config.ts'
 import type { WorldWatch } from '../sources/world.ts'
 import type {
   Candidate,
@@ -14,17 +11,16 @@ import type {
   Model,
   ModelSettings,
   Ms,
-  Plan,
   RenderSettings,
   RevisionAction,
   RevisionRecord,
-  World,
 } from '../types.ts'
 import { type Applied, applyCandidate, type Target } from './apply.ts'
 import type { Wakes } from './flow.ts'
+import { isRecorded, lastRun, reasonsOf, recordOf, withRecord } from './history.ts'
 import type { Inputs } from './inputs.ts'
 import type { Journal } from './journal.ts'
-import { firstKnown, type Known, lastRun, noStarts, withRecord } from './known.ts'
+import { firstKnown, type Known, noStarts } from './known.ts'
 import { look } from './look.ts'
 import {
   applyFrom,
@@ -38,6 +34,7 @@ import {
 } from './pacing.ts'
 import { stateOf } from './published.ts'
 import type { Proof, State, Turn } from './state.ts'
+import { decideAnew, renderAnew } from './wanted.ts'
 
 export interface LoopSettings extends PacingSettings {
   readonly model: ModelSettings
@@ -99,15 +96,22 @@ async function takeTurn(parts: LoopParts, known: Known, signal: AbortSignal): Pr
     return { at: Date.now(), durations, outcome, reload, told }
   }
   known.applyFrom = null
+  const before = known.wanted.candidate
   if (performance.now() >= known.lookFrom) await lookAtHaproxy(parts, known, signal)
   const world = parts.watch.world()
   if (world === null || signal.aborted) return turn('waiting')
   // a snapshot file can carry a memory, which counts where the directory has none
-  if (known.decision === null) known.memory = parts.memory ?? parts.watch.memory() ?? emptyMemory
+  if (known.wanted.decision === null) known.memory = parts.memory ?? parts.watch.memory() ?? emptyMemory
   const settings = parts.inputs.loopSettings()
-  durations.decide = timed(() => want(known, world, settings))
-  durations.render = timed(() => renderWanted(parts, known, settings))
-  const { candidate, decision } = known
+  durations.decide = timed(() => {
+    known.wanted = decideAnew(known.wanted, world, known.memory, settings.model)
+  })
+  durations.render = timed(() => {
+    known.wanted = renderAnew(known.wanted, parts.inputs.templates(), settings.render)
+  })
+  const { candidate, decision } = known.wanted
+  if (candidate !== before) known.pace = changed(known.pace, performance.now())
+  known.memory = decision?.memory ?? known.memory
   if (candidate === null || decision === null) return turn('rejected')
   if (known.memory !== known.saved) known.saveFrom ??= performance.now() + settings.persist
   if (known.saveFrom !== null && performance.now() >= known.saveFrom) await save(parts, known)
@@ -213,37 +217,6 @@ function proofOfEarlierLife({ sight, history }: Known): Proof | null {
 
 // ---------------------------------------------------------------------------------------------- what is wanted
 
-function want(known: Known, world: World, settings: LoopSettings): void {
-  const decision = decide(world, known.memory, settings.model)
-  const before = known.decision?.model
-  const model = before !== undefined && isSameModel(before, decision.model) ? before : decision.model
-  known.decision = { ...decision, model }
-  known.memory = decision.memory
-}
-
-function isSameModel(a: Model, b: Model): boolean {
-  return sameItems(a.routes, b.routes) && sameItems([...a.backends.values()], [...b.backends.values()])
-}
-
-/** Renders the wanted model, unless that has been done. A template that fails on it keeps the former candidate. */
-function renderWanted(parts: LoopParts, known: Known, { render }: LoopSettings): void {
-  const model = known.decision?.model
-  const templates = parts.inputs.templates()
-  if (model === undefined) return
-  const last = known.rendered
-  if (last?.model === model && last.templates === templates && last.settings === render) return
-  known.rendered = { model, templates, settings: render }
-  const rendering = renderCandidate(model, templates, render)
-  if (rendering.kind === 'failed') {
-    known.renderFault = `${rendering.file}:${rendering.line ?? '?'}: ${rendering.reason}`
-    return
-  }
-  known.renderFault = null
-  if (rendering.candidate.hash === known.candidate?.hash) return
-  known.pace = changed(known.pace, performance.now())
-  known.candidate = rendering.candidate
-}
-
 function planWanted(known: Known, candidate: Candidate, model: Model): void {
   const { installed } = known
   const { running } = known.sight
@@ -274,7 +247,8 @@ async function confirm(parts: LoopParts, known: Known, candidate: Candidate, mod
       const written = await store.write(candidate)
       if (written.kind === 'written') await store.use(candidate.hash)
     }
-    if (!wasProved) await recordRun(parts, known, candidate, model, ['haproxy-start'])
+    const isNews = !wasProved && !isRecorded(known.history, candidate)
+    if (isNews) await record(parts, known, candidate, model, 'reload', ['haproxy-start'])
   }
   prove(known, candidate, model)
 }
@@ -320,28 +294,13 @@ async function conclude(
     case 'running':
       known.sight = { running: applied.running, trouble: null, oldWorkers }
       known.lookFrom = now + lookEvery
-      await recordRun(parts, known, candidate, model, applied.isReload ? reasonsOf(known.plan) : ['haproxy-start'])
+      if (!isRecorded(known.history, candidate)) {
+        const reasons = applied.isReload ? reasonsOf(known.plan) : ['haproxy-start']
+        await record(parts, known, candidate, model, 'reload', reasons)
+      }
       prove(known, candidate, model)
       planWanted(known, candidate, model)
   }
-}
-
-function reasonsOf(open: Plan | null): readonly string[] {
-  const reasons = (open?.reload ?? []).map(({ code, subject }) => `${code} ${subject}`.trim())
-  return reasons.length === 0 ? ['members'] : reasons
-}
-
-/** A HAProxy that was started with the revision of the last line has no line of its own: nothing has changed. */
-async function recordRun(
-  parts: LoopParts,
-  known: Known,
-  candidate: Candidate,
-  model: Model,
-  reasons: readonly string[],
-): Promise<void> {
-  const last = known.history.at(-1)
-  if (last?.hash === candidate.hash && last.action !== 'rejected') return
-  await record(parts, known, candidate, model, 'reload', reasons)
 }
 
 async function record(
@@ -352,16 +311,8 @@ async function record(
   action: RevisionAction,
   reasons: readonly string[],
 ): Promise<void> {
-  const line: RevisionRecord = {
-    number: known.lastNumber + 1,
-    hash: candidate.hash,
-    routesHash: candidate.routesHash,
-    at: Date.now(),
-    action,
-    reasons,
-    cause: [...known.causes].sort(),
-    diff: diffModels(known.installed?.model ?? null, model),
-  }
+  const models = { before: known.installed?.model ?? null, after: model }
+  const line = recordOf(known.lastNumber + 1, candidate, models, { action, reasons, causes: known.causes })
   known.lastNumber = line.number
   known.history = withRecord(known.history, line)
   // a full disk must not stop traffic from following the catalog; the line is in the history of this life
@@ -385,8 +336,8 @@ function noteUnwritten(known: Known, what: string, why: string | null): void {
 }
 
 /** Monotonic instant of the next thing to do though nothing is seen. */
-function nextTurn({ lookFrom, saveFrom, applyFrom: from, decision }: Known): Ms {
-  const wakeAt = decision?.wakeAt ?? null
+function nextTurn({ lookFrom, saveFrom, applyFrom: from, wanted }: Known): Ms {
+  const wakeAt = wanted.decision?.wakeAt ?? null
   const due = [lookFrom, saveFrom, from, wakeAt === null ? null : performance.now() + Math.max(0, wakeAt - Date.now())]
   return Math.min(...due.filter((instant) => instant !== null))
 }

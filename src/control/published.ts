@@ -8,11 +8,11 @@ export function stateOf(
   about: Pick<State, 'version' | 'startedAt' | 'at' | 'sources' | 'notices'> & Pick<HaproxyState, 'process'>,
 ): State {
   const { process, notices, ...rest } = about
-  const { sight, pace, renderFault } = known
+  const { sight, pace, wanted } = known
   return {
     ...rest,
-    decision: known.decision,
-    candidate: known.candidate,
+    decision: wanted.decision,
+    candidate: wanted.candidate,
     plan: known.plan,
     running: sight.running,
     proof: known.proof,
@@ -23,7 +23,7 @@ export function stateOf(
       pid: sight.running?.pid ?? null,
       oldWorkers: sight.oldWorkers,
       reloads: known.reloads,
-      error: pace.refusal?.why ?? renderFault ?? sight.trouble,
+      error: pace.refusal?.why ?? wanted.fault ?? sight.trouble,
     },
     history: known.history,
     ready: readiness(known, about.sources),
@@ -32,14 +32,11 @@ export function stateOf(
 }
 
 /** Ready: a proved revision runs in HAProxy. Old data or a newer revision that waits do not make it unready. */
-function readiness(
-  { sight, proof, decision, pace }: Known,
-  sources: ReadonlyMap<string, SourceStatus>,
-): State['ready'] {
+function readiness({ sight, proof, wanted, pace }: Known, sources: ReadonlyMap<string, SourceStatus>): State['ready'] {
   const { running, trouble } = sight
   if (proof !== null && running?.revision === proof.hash) return { isReady: true, reason: 'a proved revision runs' }
   const waiting = [...sources].find(([, { state }]) => state === 'waiting')
-  if (decision === null) return { isReady: false, reason: `waiting for ${waiting?.[0] ?? 'the sources'}` }
+  if (wanted.decision === null) return { isReady: false, reason: `waiting for ${waiting?.[0] ?? 'the sources'}` }
   if (running === null) return { isReady: false, reason: trouble ?? 'HAProxy does not answer' }
   return { isReady: false, reason: pace.refusal?.why ?? 'no revision has been proved yet' }
 }
