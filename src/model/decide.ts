@@ -1,5 +1,4 @@
 import type {
-  Catalog,
   Decision,
   Endpoint,
   Instance,
@@ -55,13 +54,6 @@ export function decide(world: World, memory: Memory, settings: ModelSettings): D
     endpoints,
     wakeAt: earliest(outcomes.flatMap(({ wakeAt }) => (wakeAt === null ? [] : [wakeAt]))),
   }
-}
-
-/** True when nothing of the decision's inputs but the catalog's own arrays decides whether a service is asked. */
-export function exposedServices(catalog: Catalog, expose: ModelSettings['expose']): number {
-  let count = 0
-  for (const instances of catalog.services.values()) if (isExposed(instances, expose)) count++
-  return count
 }
 
 interface Resolved {

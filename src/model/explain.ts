@@ -142,7 +142,7 @@ function reasonFor(route: Route, path: string, chosen: Route | null): string {
 }
 
 /** The path the service gets: `strip` cut, `add` put before what is left. */
-export function rewritePath(route: Route, path: string): string {
+function rewritePath(route: Route, path: string): string {
   const { strip, add } = route.rewrite
   if (strip === null && add === null) return path
   return `${add ?? ''}${restOf(strip, path)}` || '/'

@@ -31,9 +31,6 @@ export function parseRegistratorId(id: string): RegistratorId | null {
   return port >= 1 && port <= 65535 ? { host, name, port, isUdp: udp !== undefined } : null
 }
 
-/** Whether a registrator with this host name (its own, or a random one in a container) registers for this node. */
-export type IsRegistratorHost = (node: string, host: string) => boolean
-
 const parsedIds = new WeakMap<readonly Instance[], readonly (RegistratorId | null)[]>()
 
 /** Of each instance, in the same order; memoised on the array. */

@@ -94,7 +94,7 @@ export function decodeMemory(text: string): DecodedMemory {
 }
 
 /** The same for a value that is parsed already: the `memory` of a snapshot document. */
-export function decodeMemoryValue(raw: unknown): DecodedMemory {
+function decodeMemoryValue(raw: unknown): DecodedMemory {
   const found = formatSchema.safeParse(raw)
   if (!found.success) return { kind: 'invalid', why: 'expected an object with a format number, got something else' }
   if (found.data.format !== format)

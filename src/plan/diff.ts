@@ -20,13 +20,6 @@ export function diffModels(before: Model | null, after: Model): ModelDiff {
   }
 }
 
-/** True when a diff has nothing in it. */
-export function isEmptyDiff(diff: ModelDiff): boolean {
-  return [diff.routes, diff.servers, diff.backends].every(
-    ({ added, removed, changed }) => added.length + removed.length + changed.length === 0,
-  )
-}
-
 /** As people read it; of two routes with the same text the match is the same. */
 function printRoute(route: Route): string {
   return `${printMatch(route.match)} -> ${route.service}`

@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { watch } from 'chokidar'
 import type { Ms } from '../types.ts'
@@ -20,7 +19,12 @@ export function watchFile(
   let timer: NodeJS.Timeout | null = null
   const name = basename(path)
   // only the file itself, what lies in it, and what a link may be swapped by: not all that happens beside it
-  const watcher = watch([dirname(path), path], { depth: 0, ignoreInitial: true, followSymlinks: true })
+  const options = { depth: 0, ignoreInitial: true }
+  // the folder's links are looked at themselves: one that is swapped leads elsewhere, and nothing it led to has changed
+  const watchers = [
+    watch(dirname(path), { ...options, followSymlinks: false }),
+    watch(path, { ...options, followSymlinks: true }),
+  ]
   const noted = (_event: string, changed: string) => {
     const isOurs =
       changed === path || dirname(changed) === path || basename(changed) === name || basename(changed).startsWith('..')
@@ -28,18 +32,12 @@ export function watchFile(
     if (timer !== null) clearTimeout(timer)
     timer = setTimeout(onChange, quiet)
   }
-  watcher.on('all', noted)
-  watcher.on('error', onError)
+  for (const watcher of watchers) {
+    watcher.on('all', noted)
+    watcher.on('error', onError)
+  }
   signal.addEventListener('abort', () => {
     if (timer !== null) clearTimeout(timer)
-    void watcher.close()
+    for (const watcher of watchers) void watcher.close()
   })
-}
-
-/** Modification time of a file as text that changes with every replacement; '' when it is not there. */
-export async function fileStamp(path: string): Promise<string> {
-  return stat(path).then(
-    ({ ino, mtimeMs, size }) => `${ino} ${mtimeMs} ${size}`,
-    () => '',
-  )
 }

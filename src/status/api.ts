@@ -124,10 +124,6 @@ function printRedirect({ code, location }: Redirect): string {
 }
 
 /** Every service that has instances, routes or problems, in byte order of names. */
-export function servicesView(state: State): readonly ServiceView[] {
-  return findServices(state, {}).items
-}
-
 export function findServices(
   state: State,
   query: PageQuery & { readonly service?: string | undefined },

@@ -5,11 +5,11 @@ import { type FakeDocker, fakeDocker } from '../support/fake-docker.ts'
 import { fakeWeave } from '../support/fake-weave.ts'
 import {
   atEnd,
-  eventually,
   httpServer,
   ownAddress,
   request,
   type TestServer,
+  until,
   type WorkFolder,
   workFolder,
 } from '../support/haproxy.ts'
@@ -32,7 +32,7 @@ async function followed(folder: WorkFolder, host: string, expected: string): Pro
     last = await body(folder, host).catch(String)
     return last === expected
   }
-  await eventually(isThere, 15_000).catch((error: Error) => {
+  await until(isThere, 15_000).catch((error: Error) => {
     throw new Error(`${host}: expected ${expected}, got ${last}: ${error.message}`)
   })
 }
@@ -91,7 +91,7 @@ describe('containers of a Docker engine', () => {
       return true
     })
     docker.cut()
-    await eventually(async () => JSON.stringify((await running.get('/api/v1/status')).body).includes('"state":"stale"'))
+    await until(async () => JSON.stringify((await running.get('/api/v1/status')).body).includes('"state":"stale"'))
     expect(await body(folder, 'web.example')).toBe('second')
     running.signal('SIGTERM')
     expect(await running.ended).toBe(0)
@@ -171,11 +171,11 @@ describe('while a reload is far away', () => {
     await Promise.all([register('one', one, 'passing'), register('two', two, 'passing')])
     const answers = async () =>
       new Set(await Promise.all([1, 2, 3, 4].map(() => body(folder, 'web.example').catch(String))))
-    await eventually(async () => (await answers()).size === 2, 15_000)
+    await until(async () => (await answers()).size === 2, 15_000)
     await register('two', two, 'critical')
-    await eventually(async () => [...(await answers())].join() === 'one')
+    await until(async () => [...(await answers())].join() === 'one')
     await register('two', two, 'passing')
-    await eventually(async () => (await answers()).size === 2)
+    await until(async () => (await answers()).size === 2)
     running.signal('SIGTERM')
     expect(await running.ended).toBe(0)
   })

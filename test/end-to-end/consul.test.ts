@@ -1,14 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { type ConsulOptions, startConsul, type TestConsul } from '../support/consul.ts'
-import {
-  atEnd,
-  eventually,
-  httpServer,
-  request,
-  type TestServer,
-  type WorkFolder,
-  workFolder,
-} from '../support/haproxy.ts'
+import { atEnd, httpServer, request, type TestServer, until, type WorkFolder, workFolder } from '../support/haproxy.ts'
 import { heddle, type RunningHeddle, startHeddle, statusOf, writeSettings } from '../support/heddle.ts'
 
 /** heddle on a real Consul, asked through a real HAProxy. */
@@ -20,7 +12,7 @@ async function body(folder: WorkFolder, host: string, path = '/'): Promise<strin
 
 async function followed(folder: WorkFolder, host: string, expected: string, path = '/'): Promise<void> {
   let last = ''
-  await eventually(async () => {
+  await until(async () => {
     last = await body(folder, host, path).catch(String)
     return last === expected
   }).catch((error: Error) => {
@@ -78,7 +70,7 @@ describe.each(['nodes', 'services'])('heddle that watches Consul by %s', (watch)
     await followed(folder, 'shop.example', 'two')
 
     await consul.setMaintenance('host1', 'a', true)
-    await eventually(async () => {
+    await until(async () => {
       const { body: routes } = await running.get('/api/v1/routes')
       return JSON.stringify(routes).includes('"state":"drain"')
     })
@@ -113,13 +105,13 @@ describe.each(['nodes', 'services'])('heddle that watches Consul by %s', (watch)
     await followed(folder, 'shop.example', 'one')
     const before = await statusOf(running)
     await consul.kill()
-    await eventually(async () => JSON.stringify((await running.get('/api/v1/status')).body).includes('"state":"stale"'))
+    await until(async () => JSON.stringify((await running.get('/api/v1/status')).body).includes('"state":"stale"'))
     expect(await body(folder, 'shop.example')).toBe('one')
     expect((await running.get('/readyz')).status).toBe(200)
     expect((await statusOf(running)).haproxy.reloads).toEqual(before.haproxy.reloads)
     await consul.restart()
     await consul.register(registration('shop', 'a', two, 'heddle.route=shop.example'))
-    await eventually(async () => (await body(folder, 'shop.example')) === 'two', 20_000)
+    await until(async () => (await body(folder, 'shop.example')) === 'two', 20_000)
     await end(all)
   })
 })

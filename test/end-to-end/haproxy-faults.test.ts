@@ -1,7 +1,7 @@
 import { mkdir, readFile, readlink, rename, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { eventually, httpServer, startHaproxy, type WorkFolder } from '../support/haproxy.ts'
+import { httpServer, startHaproxy, until, type WorkFolder } from '../support/haproxy.ts'
 import { type RunningHeddle, startHeddle, statusOf } from '../support/heddle.ts'
 import { body, entry, followed, setUp, workerPid } from '../support/site.ts'
 import { writeSnapshot } from '../support/snapshots.ts'
@@ -60,7 +60,7 @@ describe('an attached HAProxy that is not there', () => {
     const web = await httpServer({ name: 'web' })
     const { folder, settings, args } = await setUp('attach', { web: [entry('w1', web, 'heddle.route=shop.example')] })
     const running = await startHeddle(folder, settings, args)
-    await eventually(() => current(folder).catch(() => null))
+    await until(() => current(folder).catch(() => null))
     expect(await turnRate(running)).toBeLessThan(10)
     expect(await statusOf(running)).toMatchObject({
       ready: false,
@@ -77,14 +77,14 @@ describe('a master that does not answer while its worker serves', () => {
       web: [entry('w1', web, 'heddle.route=shop.example')],
     })
     const running = await startHeddle(folder, settings, args)
-    await eventually(() => current(folder).catch(() => null))
+    await until(() => current(folder).catch(() => null))
     await startHaproxy(folder)
     await running.ready()
     const good = await current(folder)
     await rename(folder.masterSocket, `${folder.masterSocket}.away`)
 
     await writeSnapshot(file, { web: [entry('w2', other, 'heddle.route=shop.example')] })
-    await eventually(async () => (await statusOf(running)).haproxy.error !== null)
+    await until(async () => (await statusOf(running)).haproxy.error !== null)
     expect(await turnRate(running)).toBeLessThan(10)
     expect(await statusOf(running)).toMatchObject({
       ready: true,
@@ -106,13 +106,13 @@ describe('a HAProxy that hangs', () => {
       web: [entry('w1', web, 'heddle.route=shop.example')],
     })
     const running = await startHeddle(folder, settings, args)
-    await eventually(() => current(folder).catch(() => null))
+    await until(() => current(folder).catch(() => null))
     const haproxy = await startHaproxy(folder)
     await running.ready()
     const worker = await workerPid(folder)
     for (const pid of [haproxy.pid, worker]) process.kill(pid, 'SIGSTOP')
     await writeSnapshot(file, { web: [entry('w2', other, 'heddle.route=shop.example')] })
-    await eventually(async () => !(await statusOf(running)).ready)
+    await until(async () => !(await statusOf(running)).ready)
     await endsInTime(running)
 
     for (const pid of [haproxy.pid, worker]) process.kill(pid, 'SIGCONT')
@@ -132,8 +132,8 @@ describe('a first revision that is to listen where somebody else does', () => {
     const [, port = ''] = /statsBind: "[^"]*:(\d+)"/.exec(await readFile(settings, 'utf8')) ?? []
     const squatter = await httpServer({ address: folder.address, port: Number(port) })
     const running = await startHeddle(folder, settings, args)
-    await eventually(() => running.get('/livez').catch(() => null))
-    await eventually(async () => (await statusOf(running)).haproxy.error?.includes('another program listens'), 20_000)
+    await until(() => running.get('/livez').catch(() => null))
+    await until(async () => (await statusOf(running)).haproxy.error?.includes('another program listens'), 20_000)
     expect((await statusOf(running)).haproxy).toMatchObject({ reloads: { success: 0, failure: 0 } })
     expect(await current(folder)).toBe('revisions/bootstrap')
     expect(await body(folder, 'shop.example')).toBe('503')
@@ -159,12 +159,12 @@ describe('a revision that HAProxy can not start', () => {
       (await readFile(settings, 'utf8')).replace(/statsBind: "[^"]*"/, 'statsBind: "203.0.113.9:8404"'),
     )
     const running = await startHeddle(folder, settings, args)
-    await eventually(() => running.get('/livez').catch(() => null))
-    await eventually(async () => (await statusOf(running)).haproxy.error?.includes('could not start it'), 20_000)
+    await until(() => running.get('/livez').catch(() => null))
+    await until(async () => (await statusOf(running)).haproxy.error?.includes('could not start it'), 20_000)
     expect(await current(folder)).toBe('revisions/bootstrap')
     for (const host of ['one.example', 'two.example', 'three.example']) {
       await writeSnapshot(file, { web: [entry('w1', web, `heddle.route=${host}`)] })
-      await eventually(async () => JSON.stringify((await running.get('/api/v1/routes')).body).includes(host))
+      await until(async () => JSON.stringify((await running.get('/api/v1/routes')).body).includes(host))
     }
     expect((await statusOf(running)).haproxy).toMatchObject({ reloads: { success: 0, failure: 1 } })
     expect(await body(folder, 'shop.example')).toBe('503')

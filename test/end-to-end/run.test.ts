@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { eventually, httpServer, startHaproxy } from '../support/haproxy.ts'
+import { httpServer, startHaproxy, until } from '../support/haproxy.ts'
 import { heddle, startHeddle, statusOf } from '../support/heddle.ts'
 import { body, entry, followed, setUp, workerPid } from '../support/site.ts'
 import { writeSnapshot } from '../support/snapshots.ts'
@@ -28,7 +28,7 @@ describe('heddle with a HAProxy of its own', () => {
     })
     await followed(folder, 'shop.example', 'api', '/api/orders')
     expect(await body(folder, 'shop.example', '/apiary')).toBe('web')
-    await eventually(async () => (await statusOf(running)).revision?.number === 2)
+    await until(async () => (await statusOf(running)).revision?.number === 2)
     expect(await statusOf(running)).toMatchObject({ ready: true, haproxy: { error: null, reloads: { success: 1 } } })
 
     running.signal('SIGTERM')
@@ -87,7 +87,7 @@ describe('heddle with a HAProxy of its own', () => {
     const running = await startHeddle(folder, settings, args)
     await running.ready()
     process.kill(await workerPid(folder), 'SIGKILL')
-    await eventually(async () => (await body(folder, 'shop.example').catch(() => '')) === 'web', 20_000)
+    await until(async () => (await body(folder, 'shop.example').catch(() => '')) === 'web', 20_000)
     running.signal('SIGTERM')
     expect(await running.ended).toBe(0)
   })
@@ -101,7 +101,7 @@ describe('heddle beside a HAProxy that somebody else runs', () => {
     })
     const running = await startHeddle(folder, settings, args)
     const current = join(folder.directory, 'current')
-    await eventually(() => readlink(current).catch(() => null))
+    await until(() => readlink(current).catch(() => null))
     expect((await running.get('/readyz')).status).toBe(503)
     expect((await running.get('/livez')).status).toBe(200)
 
@@ -133,7 +133,7 @@ describe('heddle beside a HAProxy that somebody else runs', () => {
     const running = await startHeddle(folder, settings, args)
     await running.ready()
     await writeFile(file, '{ "consul": ')
-    const source = await eventually(async () => {
+    const source = await until(async () => {
       const { body: status } = await running.get('/api/v1/status')
       const text = JSON.stringify(status)
       return text.includes('"stale"') ? text : null
@@ -150,7 +150,7 @@ describe('heddle beside a HAProxy that somebody else runs', () => {
       web: [entry('w1', web, 'heddle.route=shop.example')],
     })
     const running = await startHeddle(folder, settings, args)
-    await eventually(() => readlink(join(folder.directory, 'current')).catch(() => null))
+    await until(() => readlink(join(folder.directory, 'current')).catch(() => null))
     const first = await startHaproxy(folder)
     await running.ready()
     const old = await readlink(join(folder.directory, 'current'))
@@ -177,7 +177,7 @@ describe('a change that HAProxy refuses', () => {
     const good = await readlink(join(folder.directory, 'current'))
     const bundled = await readFile(new URL('../../templates/backend.eta', import.meta.url), 'utf8')
     await writeFile(join(templates, 'backend.eta'), `${bundled}  option nonsense\n`)
-    const { haproxy } = await eventually(async () => {
+    const { haproxy } = await until(async () => {
       const status = await statusOf(running)
       return status.haproxy.error === null ? null : status
     })
@@ -188,14 +188,14 @@ describe('a change that HAProxy refuses', () => {
 
     // one that does not place what it has to is not even tried
     await writeFile(join(templates, 'backend.eta'), 'backend <%= it.id %> from routed\n')
-    const status = await eventually(async () => {
+    const status = await until(async () => {
       const text = JSON.stringify((await running.get('/api/v1/status')).body)
       return text.includes('it.servers') ? text : null
     })
     expect(status).toMatch(/backend\.eta:\d+/)
 
     await rm(join(templates, 'backend.eta'))
-    await eventually(async () => (await statusOf(running)).haproxy.error === null)
+    await until(async () => (await statusOf(running)).haproxy.error === null)
     await writeSnapshot(file, { web: [entry('w1', web, 'heddle.route=later.example')] })
     await followed(folder, 'later.example', 'web')
     running.signal('SIGTERM')
@@ -261,7 +261,7 @@ describe('settings', () => {
     await writeFile(settings, `${text}\nexpose: {domain: demo.example}\n`)
     await followed(folder, 'web.demo.example', 'web')
     await writeFile(settings, `${text}\nexpose: {domian: demo.example}\n`)
-    const notices = await eventually(async () => {
+    const notices = await until(async () => {
       const { body: status } = await running.get('/api/v1/status')
       const text = JSON.stringify(status)
       return text.includes('domian') ? text : null

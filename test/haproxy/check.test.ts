@@ -2,7 +2,7 @@ import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 import { checkConfiguration, haproxyVersion } from '../../src/haproxy/check.ts'
-import { eventually, haproxyBin, install, minimalCandidate, workFolder } from '../support/haproxy.ts'
+import { haproxyBin, install, minimalCandidate, until, workFolder } from '../support/haproxy.ts'
 
 /** A program in place of HAProxy. */
 async function fakeHaproxy(script: string): Promise<string> {
@@ -68,7 +68,7 @@ describe('the check of a configuration', () => {
     const result = await checkConfiguration(bin, '/dev/null', { timeout: 500 })
     expect(result).toMatchObject({ kind: 'failed', why: expect.stringContaining('did not end within 500 ms') })
     const pid = Number(await readFile(pidFile, 'utf8'))
-    await eventually(async () => {
+    await until(async () => {
       const state = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ' Z ')
       return / Z /.test(state)
     })

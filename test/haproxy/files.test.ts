@@ -19,7 +19,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { checkConfiguration } from '../../src/haproxy/check.ts'
 import { type RevisionStore, revisionStore } from '../../src/haproxy/files.ts'
 import type { Candidate } from '../../src/types.ts'
-import { atEnd, eventually, haproxyBin, minimalCandidate, type WorkFolder, workFolder } from '../support/haproxy.ts'
+import { atEnd, haproxyBin, minimalCandidate, until, type WorkFolder, workFolder } from '../support/haproxy.ts'
 
 async function prepared(): Promise<{ folder: WorkFolder; store: RevisionStore }> {
   const folder = await workFolder()
@@ -341,7 +341,7 @@ describe('a writer of its own', () => {
         turns += String(bytes).split('\n').length - 1
       })
       const enough = 2 + Math.floor(Math.random() * 10)
-      await eventually(() => turns >= enough)
+      await until(() => turns >= enough)
       await new Promise((resolve) => setTimeout(resolve, Math.random() * 5))
       child.kill('SIGKILL')
       await ended

@@ -8,8 +8,6 @@ import { observeIdentity } from '../../src/haproxy/observe.ts'
 import { type HaproxyProcess, haproxyProcess, type ProcessOptions } from '../../src/haproxy/process.ts'
 import {
   atEnd,
-  eventually,
-  freePort,
   haproxyBin,
   httpServer,
   install,
@@ -17,9 +15,11 @@ import {
   minimalCandidate,
   request,
   startHaproxy,
+  until,
   type WorkFolder,
   workFolder,
 } from '../support/haproxy.ts'
+import { freePort } from '../support/ports.ts'
 import { unixServer } from '../support/unix-server.ts'
 
 /** A spawning process; what it starts is killed at the end, and writes to a file. */
@@ -110,7 +110,7 @@ describe('a spawned HAProxy', () => {
       spawn(${JSON.stringify(haproxyBin)}, ${JSON.stringify(args)}, { detached: true, stdio: 'ignore' }).unref()
       setInterval(() => {}, 1000)`
     const owner = spawn(process.execPath, ['-e', script], { stdio: 'ignore' })
-    const orphan = await eventually(async () => {
+    const orphan = await until(async () => {
       const answer = await workers(folder.masterSocket)
       return answer.ok && answer.current !== null && answer.master.pid
     })
@@ -177,7 +177,7 @@ describe('a spawned HAProxy', () => {
     const owned = await spawner(folder, { bin: fake, startTimeout: 300 })
     expect(await owned.ensure()).toMatchObject({ kind: 'down', why: expect.stringContaining('did not answer') })
     const pid = Number(await readFile(pidFile, 'utf8'))
-    await eventually(() => isGone(pid))
+    await until(() => isGone(pid))
   })
 
   it('lets running requests end before it ends itself', async () => {
@@ -187,7 +187,7 @@ describe('a spawned HAProxy', () => {
     const owned = await spawner(folder)
     const pid = await up(owned)
     const running = request(folder)
-    await eventually(() => slow.asked() > 0)
+    await until(() => slow.asked() > 0)
     await owned.stop({ within: 10_000 })
     expect((await running).status).toBe(200)
     expect(await isGone(pid)).toBe(true)
@@ -204,7 +204,7 @@ describe('a spawned HAProxy', () => {
       ({ status }) => status,
       () => 'cut',
     )
-    await eventually(() => slow.asked() > 0)
+    await until(() => slow.asked() > 0)
     await owned.stop({ within: 200 })
     expect(await running).toBe('cut')
     expect(await isGone(pid)).toBe(true)
@@ -216,7 +216,7 @@ describe('a spawned HAProxy', () => {
     const pid = await up(owned)
     process.kill(pid, 'SIGSTOP')
     await owned.stop({ within: 0 })
-    await eventually(() => isGone(pid))
+    await until(() => isGone(pid))
   })
 })
 
@@ -244,7 +244,7 @@ describe('haproxy/start', () => {
       },
     })
     atEnd(() => child.pid && killGroup(child.pid))
-    await eventually(async () => {
+    await until(async () => {
       const [master, worker] = [await workers(folder.masterSocket), await observeIdentity(folder)]
       return master.ok && worker.kind === 'running'
     })

@@ -11,8 +11,6 @@ import { maxconnProblem, reload } from '../../src/haproxy/reload.ts'
 import type { Candidate } from '../../src/types.ts'
 import {
   atEnd,
-  eventually,
-  freePort,
   haproxyBin,
   httpServer,
   install,
@@ -21,9 +19,11 @@ import {
   request,
   startHaproxy,
   type TestServer,
+  until,
   type WorkFolder,
   workFolder,
 } from '../support/haproxy.ts'
+import { freePort } from '../support/ports.ts'
 import { unixServer } from '../support/unix-server.ts'
 
 interface Site {
@@ -86,9 +86,9 @@ describe('a reload', () => {
     await install(folder, second)
     const outcome = await reload({ ...folder, expected: expected(second) })
     expect(outcome).toMatchObject({ kind: 'failed', why: expect.stringMatching(/port in use|Address already in use/) })
-    await eventually(() => haproxy.output().includes('Address already in use'))
+    await until(() => haproxy.output().includes('Address already in use'))
     expect(await identity(folder)).toEqual(before)
-    expect(await eventually(() => request(folder).catch(() => null))).toMatchObject({ status: 200 })
+    expect(await until(() => request(folder).catch(() => null))).toMatchObject({ status: 200 })
     // the worker that goes on is not counted as an old one
     expect(await workers(folder.masterSocket)).toMatchObject({
       ok: true,
@@ -135,7 +135,7 @@ describe('a reload', () => {
       await install(folder, candidate)
       const count = counts.get(`200 ${candidate.hash}`) ?? 0
       expect(await reload({ ...folder, expected: expected(candidate) })).toMatchObject({ kind: 'reloaded' })
-      await eventually(() => (counts.get(`200 ${candidate.hash}`) ?? 0) > count + 20)
+      await until(() => (counts.get(`200 ${candidate.hash}`) ?? 0) > count + 20)
     }
     isOver = true
     await Promise.all(clients)
@@ -149,14 +149,14 @@ describe('a reload', () => {
     await install(folder, candidate)
     await startHaproxy(folder)
     const running = request(folder)
-    const before = await eventually(async () => {
+    const before = await until(async () => {
       const connections = await workers(folder.masterSocket)
       return slow.asked() > 0 && connections.ok && connections.current
     })
     expect(await reload({ ...folder, expected: expected(candidate) })).toMatchObject({ kind: 'reloaded' })
     expect(await workers(folder.masterSocket)).toMatchObject({ old: [{ pid: before.pid }] })
     expect((await running).status).toBe(200)
-    await eventually(async () => {
+    await until(async () => {
       const now = await workers(folder.masterSocket)
       return now.ok && now.old.length === 0
     })

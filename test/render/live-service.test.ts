@@ -2,7 +2,7 @@ import { createServer as createHttp2Server } from 'node:http2'
 import { createServer } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { addServerCommand } from '../../src/render/server-line.ts'
-import { eventually, ownAddress } from '../support/haproxy.ts'
+import { ownAddress, until } from '../support/haproxy.ts'
 import { backend, model, ownSection, route, server } from '../support/models.ts'
 import { ask, type Edge, echo, listening, seen, startEdge } from './live.ts'
 
@@ -187,7 +187,7 @@ describe('the access log', () => {
     const edge = await startEdge(model([web], [route('a.test', web)]))
     const revision = /^\S+ revision (\S+)$/m.exec(await edge.command('show map revision.map'))?.[1]
     await ask(edge, '/x?"y', { host: 'A.test' })
-    const line = await eventually(() =>
+    const line = await until(() =>
       edge
         .log()
         .split('\n')

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { renderCandidate } from '../../src/render/config.ts'
 import { loadTemplates } from '../../src/render/templates.ts'
 import type { Model, RenderSettings } from '../../src/types.ts'
-import { atEnd, eventually, haproxyBin, ownAddress } from '../support/haproxy.ts'
+import { atEnd, haproxyBin, ownAddress, until } from '../support/haproxy.ts'
 import { renderSettings } from '../support/models.ts'
 import { freePorts } from '../support/ports.ts'
 
@@ -56,7 +56,7 @@ export async function startEdge(made: Model, change: Partial<RenderSettings> = {
   }
   atEnd(stop)
   const command = (text: string) => exchange({ path: settings.statsSocket }, `${text}\n`)
-  await eventually(async () => {
+  await until(async () => {
     if (child.exitCode !== null) throw new Error(`HAProxy ended at its start:\n${log}`)
     return (await command('show info').catch(() => '')).includes(rendering.candidate.structure)
   })

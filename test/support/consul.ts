@@ -70,6 +70,12 @@ export interface Registration {
   readonly status?: string
 }
 
+/** What a run of tests that ends early would leave behind. */
+const running = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const one of running) one.kill('SIGKILL')
+})
+
 export interface ConsulOptions {
   /** Deny by default, with a management token. */
   readonly acl?: boolean
@@ -128,7 +134,8 @@ export async function startConsul(options: ConsulOptions = {}): Promise<TestCons
   async function launch(): Promise<ChildProcess> {
     const log = await open(logPath, 'a')
     const launched = spawn(findConsul(), ['agent', '-config-file', configPath], { stdio: ['ignore', log.fd, log.fd] })
-    process.once('exit', () => launched.kill('SIGKILL'))
+    running.add(launched)
+    launched.once('exit', () => running.delete(launched))
     await log.close()
     await eventually(
       async () => {

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { type Agent, createServer, type IncomingHttpHeaders, type Server, request as send } from 'node:http'
-import { connect, createServer as createTcpServer } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
@@ -10,6 +10,7 @@ import { revisionStore } from '../../src/haproxy/files.ts'
 import { workers } from '../../src/haproxy/master.ts'
 import { observeIdentity } from '../../src/haproxy/observe.ts'
 import type { Candidate } from '../../src/types.ts'
+import { freePort } from './ports.ts'
 
 /** A real HAProxy on loopback, the containers behind it and a client. All of it ends with the test file. */
 
@@ -28,7 +29,7 @@ afterAll(async () => {
 export const haproxyBin = process.env['TEST_HAPROXY_BIN'] ?? 'haproxy'
 
 /** Waits until `find` gives something else than null, false or undefined; rejects after `within` ms. */
-export async function eventually<T>(
+export async function until<T>(
   find: () => Promise<T | null | undefined | false> | T | null | undefined | false,
   within = 10_000,
 ): Promise<T> {
@@ -46,15 +47,6 @@ export async function eventually<T>(
 export function ownAddress(): string {
   const byte = () => 1 + Math.floor(Math.random() * 253)
   return `127.${100 + Math.floor(Math.random() * 150)}.${byte()}.${byte()}`
-}
-
-export async function freePort(address = '127.0.0.1'): Promise<number> {
-  const server = createTcpServer()
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, address, resolve))
-  const place = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (place === null || typeof place === 'string') throw new Error('expected a TCP port')
-  return place.port
 }
 
 export interface WorkFolder {
@@ -183,7 +175,7 @@ export async function startHaproxy(folder: WorkFolder, bin = haproxyBin): Promis
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
   const stop = () => stopGroup(child, ended)
   atEnd(stop)
-  const pid = await eventually(async () => {
+  const pid = await until(async () => {
     if (child.exitCode !== null) throw new Error(`HAProxy ended at its start:\n${output}`)
     const [master, worker] = [await workers(folder.masterSocket), await observeIdentity(folder)]
     return master.ok && worker.kind === 'running' ? master.master.pid : null

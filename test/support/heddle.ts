@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { workers } from '../../src/haproxy/master.ts'
-import { atEnd, eventually, haproxyBin, killGroup, type WorkFolder } from './haproxy.ts'
+import { atEnd, haproxyBin, killGroup, until, type WorkFolder } from './haproxy.ts'
 import { freePorts } from './ports.ts'
 
 /** The compiled heddle as a child process, on a work folder. */
@@ -111,7 +111,7 @@ export async function startHeddle(
     ended,
     get,
     ready: async () => {
-      await eventually(async () => {
+      await until(async () => {
         if (child.exitCode !== null) throw new Error(`heddle ended with ${child.exitCode}:\n${log}`)
         const answer = await get('/readyz').catch(() => null)
         return answer?.status === 200

@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path'
 import { observeIdentity } from '../../src/haproxy/observe.ts'
-import { eventually, request, type TestServer, type WorkFolder, workFolder } from './haproxy.ts'
+import { request, type TestServer, until, type WorkFolder, workFolder } from './haproxy.ts'
 import { writeSettings } from './heddle.ts'
 import { type Entry, type Services, writeSnapshot } from './snapshots.ts'
 
@@ -18,7 +18,7 @@ export async function body(folder: WorkFolder, host: string, path = '/'): Promis
 
 /** Resolves when that is what answers. */
 export async function followed(folder: WorkFolder, host: string, expected: string, path = '/'): Promise<void> {
-  await eventually(async () => (await body(folder, host, path).catch(() => '')) === expected)
+  await until(async () => (await body(folder, host, path).catch(() => '')) === expected)
 }
 
 /** Settings, a snapshot file of these services, and the arguments to follow it with. `more` are lines of YAML. */
