@@ -61,11 +61,12 @@ export function decodeHealthEntry(raw: unknown, prefix: string): Instance | null
   return decodeService(node, text(raw.Node.Address), raw.Service, healthOf(id, checks), prefix)
 }
 
-/** `GET /v1/health/service/NAME`, in byte order of keys. */
+/** `GET /v1/health/service/NAME`, in byte order of keys. Of two entries with one key, which only a file can have, the later counts. */
 export function decodeHealthEntries(body: unknown, prefix: string): readonly Instance[] | null {
   if (!Array.isArray(body)) return null
   const instances = body.map((entry) => decodeHealthEntry(entry, prefix))
-  return instances.filter((instance) => instance !== null).sort(byKey)
+  const ordered = instances.filter((instance) => instance !== null).sort((a, b) => byKey(a, b) || byAge(a, b))
+  return ordered.filter(({ key }, position) => key !== ordered[position - 1]?.key)
 }
 
 /** `GET /v1/agent/self`: the node's name. */
@@ -200,6 +201,13 @@ function healthOfCheck(id: string, status: string): Health {
 
 function byKey(a: Instance, b: Instance): number {
   return compareBytes(a.key, b.key)
+}
+
+/** The later registration first; of equal age in an order that does not depend on that of the input. */
+function byAge(a: Instance, b: Instance): number {
+  const text = ({ service, address, port, tags, meta, health }: Instance) =>
+    JSON.stringify([service, address, port, tags, [...meta].sort(), health])
+  return b.createIndex - a.createIndex || compareBytes(text(a), text(b))
 }
 
 /** Order of the UTF-8 bytes; `<` on strings differs from it for characters beyond the basic plane. */
