@@ -59,7 +59,9 @@ export async function runDaemon(options: DaemonOptions): Promise<DaemonEnd> {
   try {
     return await start(options, (close) => closers.push(close))
   } finally {
-    for (const close of closers.reverse()) await close()
+    for (const close of closers.reverse()) {
+      await close().catch((error: unknown) => options.log.error({ err: error }, 'a part could not be closed'))
+    }
   }
 }
 
@@ -129,7 +131,10 @@ async function start(options: DaemonOptions, atEnd: (close: () => Promise<unknow
   atEnd(() => status.close())
 
   const process = haproxyProcess({ ...haproxy, kind: haproxy.process })
-  if (haproxy.process === 'spawn') atEnd(() => process.stop({ within: stopWithin }))
+  // it ends with us when we are told to end, not when we fail
+  if (haproxy.process === 'spawn') {
+    atEnd(() => (signal.aborted ? process.stop({ within: stopWithin }) : Promise.resolve()))
+  }
   watch.follow(worldSettings(inputs.settings(), options.snapshot))
   log.info({ version, directory, process: haproxy.process, status: options.settings.status.listen }, 'started')
 

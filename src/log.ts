@@ -140,16 +140,22 @@ const longestWait = 2_000
  * Writes before it returns, so that nothing is lost when the process ends; a reader that has gone or does not read
  * costs lines, never the service.
  */
+/** Set while lines are given up: nobody reads, and the next line is not waited for. */
+let isStuck = false
 const stderr: LogDestination = {
   write(line) {
     let rest = Buffer.from(line)
-    const deadline = Date.now() + longestWait
+    const deadline = performance.now() + longestWait
     while (rest.length > 0) {
       try {
         rest = rest.subarray(writeSync(2, rest))
+        isStuck = false
       } catch (error) {
         const isFull = error instanceof Error && 'code' in error && error.code === 'EAGAIN'
-        if (!isFull || Date.now() > deadline) return
+        if (!isFull || isStuck || performance.now() > deadline) {
+          isStuck = isFull
+          return
+        }
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
       }
     }

@@ -127,8 +127,8 @@ export interface WeaveReport {
 /** Everything the outside said, at one moment. The only clock of the pure core is `at`. */
 export interface World {
   readonly catalog: CatalogObservation
-  /** By Consul node name. */
-  readonly engines: ReadonlyMap<string, Observation<Engine>>
+  /** By Consul node name. `unknown`: whether there is one can't be told yet, so what is remembered stays. */
+  readonly engines: ReadonlyMap<string, Observation<Engine>> | 'unknown'
   readonly weave: Observation<WeaveReport> | null
   readonly at: Ms
 }

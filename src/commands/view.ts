@@ -1,10 +1,9 @@
-import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { wakes } from '../control/flow.ts'
+import { readMemoryFile } from '../control/memory-file.ts'
 import { getOverSocket } from '../control/socket.ts'
 import type { State } from '../control/state.ts'
 import { decide, emptyMemory } from '../model/decide.ts'
-import { decodeMemory } from '../model/memory-text.ts'
 import { hideUserinfo } from '../printable.ts'
 import { renderCandidate } from '../render/config.ts'
 import { loadTemplates } from '../render/templates.ts'
@@ -168,9 +167,8 @@ function liveOrigin({ consul, haproxy: { directory } }: Settings, memory: Memory
 
 /** Null: there is none that can be read. */
 async function readMemory(settings: Settings): Promise<Memory | null> {
-  const text = await readFile(`${settings.haproxy.directory}/memory.json`, 'utf8').catch(() => null)
-  const decoded = text === null ? null : decodeMemory(text)
-  return decoded?.kind === 'ok' ? decoded.memory : null
+  const read = await readMemoryFile(settings.haproxy.directory)
+  return read.kind === 'loaded' ? read.memory : null
 }
 
 /** A state of which only the decision is known, for the projections. */

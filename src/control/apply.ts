@@ -2,9 +2,10 @@ import { checkConfiguration, haproxyVersion } from '../haproxy/check.ts'
 import { versionProblem } from '../haproxy/dialect.ts'
 import { describedStructure, type RevisionStore, type Used } from '../haproxy/files.ts'
 import { takenListeners } from '../haproxy/listeners.ts'
-import { type HaproxySockets, observeIdentity, observeRunning } from '../haproxy/observe.ts'
+import { observeIdentity, observeRunning } from '../haproxy/observe.ts'
 import { fileLimit, type HaproxyProcess } from '../haproxy/process.ts'
 import { maxconnProblem, reload } from '../haproxy/reload.ts'
+import type { HaproxySockets } from '../haproxy/worker.ts'
 import type { Candidate, Ms, Running } from '../types.ts'
 
 /** The HAProxy that a candidate is brought into. */
@@ -15,20 +16,21 @@ export interface Target {
   readonly process: HaproxyProcess
 }
 
-export type Applied = (
+type Outcome = { /** A reload was tried. */ readonly isReload: boolean } & (
   | { /** Read back: this is what serves now. */ readonly kind: 'running'; readonly running: Running }
   | { /** On disk for whenever HAProxy is there. */ readonly kind: 'installed'; readonly why: string }
   | {
-      /** The signal came first: what is on disk is whole, how far it got is for the next start to find out. */ readonly kind: 'interrupted'
+      /** The signal came first: what is on disk is whole, how far it got is for the next start to find out. */
+      readonly kind: 'interrupted'
     }
-  | {
-      readonly kind: 'rejected'
-      readonly stage: 'write' | 'check' | 'reload'
-      readonly why: string
-    }
-) & { readonly validate: Ms; readonly apply: Ms /** A reload was tried. */; readonly isReload: boolean }
+  | { readonly kind: 'rejected'; readonly stage: 'write' | 'check' | 'reload'; readonly why: string }
+)
+
+export type Applied = Outcome & { readonly validate: Ms; readonly apply: Ms }
 
 const longestWhy = 2000
+/** How long what HAProxy makes of a reload is waited for after `signal`: less than supervisors give us. */
+const patience: Ms = 2_000
 
 /**
  * Brings a candidate into HAProxy: write, prove with `haproxy -c`, swap `current`, reload, read back. When the reload
@@ -44,33 +46,50 @@ export async function applyCandidate(
   signal: AbortSignal,
 ): Promise<Applied> {
   const started = performance.now()
-  let validated = started
-  const end = () => ({ validate: validated - started, apply: performance.now() - validated })
-  const rejected = (stage: 'write' | 'check' | 'reload', why: string, isReload = false): Applied => {
-    return { kind: 'rejected', stage, why: why.slice(0, longestWhy), isReload, ...end() }
-  }
+  const proved = await prove(candidate, running, target, signal)
+  const validated = performance.now()
+  const brought = proved ?? (await seenThrough(signal, (late) => bringIn(candidate, running, target, maxconn, late)))
+  if (brought?.kind === 'running') await target.store.prune()
+  const outcome: Outcome = brought ?? { kind: 'interrupted', isReload: false }
+  return { ...outcome, validate: validated - started, apply: performance.now() - validated }
+}
 
+function rejected(stage: 'write' | 'check' | 'reload', why: string, isReload = false): Outcome {
+  return { kind: 'rejected', stage, why: why.slice(0, longestWhy), isReload }
+}
+
+/** Writes the candidate and tries what can be tried beside the running HAProxy. Null: nothing speaks against it. */
+async function prove(
+  candidate: Candidate,
+  running: Running | null,
+  target: Target,
+  signal: AbortSignal,
+): Promise<Outcome | null> {
   const written = await target.store.write(candidate)
   if (written.kind === 'failed') return rejected('write', written.why)
   const check = await checkConfiguration(target.bin, `${written.path}/haproxy.cfg`, { signal })
-  validated = performance.now()
-  if (signal.aborted) return { kind: 'interrupted', isReload: false, ...end() }
+  const mismatch = running === null ? null : await versionMismatch(target.bin, running.version, signal)
+  if (signal.aborted) return { kind: 'interrupted', isReload: false }
   if (check.kind === 'invalid') return rejected('check', `${target.bin} -c refuses it: ${check.output}`)
   if (check.kind === 'failed') return rejected('check', check.why)
-  const mismatch = running === null ? null : await versionMismatch(target.bin, running.version, signal)
-  if (signal.aborted) return { kind: 'interrupted', isReload: false, ...end() }
   if (mismatch !== null) return rejected('check', mismatch)
-
   const taken = running === null ? [] : await newlyTaken(running, candidate, target)
-  if (taken.length > 0)
-    return rejected('check', `another program listens on ${taken.join(', ')}, which is to be HAProxy's`)
+  if (taken.length === 0) return null
+  return rejected('check', `another program listens on ${taken.join(', ')}, which is to be HAProxy's`)
+}
 
+async function bringIn(
+  candidate: Candidate,
+  running: Running | null,
+  target: Target,
+  maxconn: number | null,
+  signal: AbortSignal,
+): Promise<Outcome> {
   const used = await target.store.use(candidate.hash)
   if (used.kind === 'failed') return rejected('write', used.why)
   const present = await target.process.ensure(signal)
   if (present.kind === 'down') {
-    if (signal.aborted) return { kind: 'interrupted', isReload: false, ...end() }
-    if (running === null) return { kind: 'installed', why: present.why, isReload: false, ...end() }
+    if (running === null) return { kind: 'installed', why: present.why, isReload: false }
     // a worker serves, but its master can't be told
     return rejected('reload', `${present.why}${await goBack(used)}`)
   }
@@ -84,18 +103,28 @@ export async function applyCandidate(
     if (excess !== null) return rejected('check', `${excess}${await goBack(used)}`)
     const expected = { structure: candidate.structure, revision: candidate.hash }
     const outcome = await reload({ ...target.sockets, expected, signal })
-    // it was proved, and HAProxy may have loaded it already: going back would only make disk and worker differ
-    if (signal.aborted) return { kind: 'interrupted', isReload, ...end() }
-    if (outcome.kind === 'failed') {
-      const note = await goBack(used)
-      return rejected('reload', `${outcome.why}${note}`, true)
-    }
+    // HAProxy may have loaded it, and it was proved: going back would only make disk and worker differ
+    if (outcome.kind === 'failed' && !signal.aborted)
+      return rejected('reload', `${outcome.why}${await goBack(used)}`, true)
   }
   const observed = await observeRunning({ ...target.sockets, signal })
-  if (signal.aborted) return { kind: 'interrupted', isReload, ...end() }
-  if (observed.kind === 'absent') return { kind: 'installed', why: observed.why, isReload, ...end() }
-  await target.store.prune()
-  return { kind: 'running', running: observed.running, isReload, ...end() }
+  if (observed.kind === 'absent') return { kind: 'installed', why: observed.why, isReload }
+  return { kind: 'running', running: observed.running, isReload }
+}
+
+/** Once `current` leads to it, it is seen through, so that what runs is on record. Null: that took too long after `signal`. */
+async function seenThrough<T>(signal: AbortSignal, work: (late: AbortSignal) => Promise<T>): Promise<T | null> {
+  const late = new AbortController()
+  let timer: NodeJS.Timeout | null = null
+  const stop = () => {
+    timer = setTimeout(() => late.abort(), patience)
+  }
+  if (signal.aborted) stop()
+  signal.addEventListener('abort', stop, { once: true })
+  const result = await work(late.signal)
+  signal.removeEventListener('abort', stop)
+  if (timer !== null) clearTimeout(timer)
+  return late.signal.aborted ? null : result
 }
 
 /** Nothing where the running HAProxy has not what is on disk: then it may itself have what is asked for. */

@@ -7,7 +7,7 @@ import { describeProblems } from '../settings/problems.ts'
 import { modelSettings, renderSettings } from '../settings/projections.ts'
 import type { Settings } from '../settings/schema.ts'
 import { watchFile } from '../sources/watched-file.ts'
-import type { LoopSettings } from './loop.ts'
+import type { LoopSettings } from './parts.ts'
 
 /** Settings and templates in force. A wrong new version of either is a notice, and the old one stays. */
 export interface Inputs {
@@ -106,11 +106,14 @@ function oneAtATime(work: () => Promise<void>): () => void {
   let isAsked = false
   const run = async () => {
     isRunning = true
-    do {
-      isAsked = false
-      await work()
-    } while (isAsked)
-    isRunning = false
+    try {
+      do {
+        isAsked = false
+        await work()
+      } while (isAsked)
+    } finally {
+      isRunning = false
+    }
   }
   return () => {
     isAsked = true

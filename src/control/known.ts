@@ -1,8 +1,8 @@
-import type { Candidate, Memory, Model, Ms, Plan, Running } from '../types.ts'
-import { type History, recentHistory } from './history.ts'
+import type { Candidate, Memory, Ms, Plan, RevisionRecord, Running } from '../types.ts'
+import { type History, lastRun, recentHistory } from './history.ts'
 import { calm, type Pace } from './pacing.ts'
 import type { HaproxyState, Proof } from './state.ts'
-import { nothingWanted, type Wanted } from './wanted.ts'
+import { type Made, nothingWanted, type Wanted } from './wanted.ts'
 
 /** Everything the loop knows between two turns: the only mutable state, written by loop.ts alone. Instants are monotonic. */
 export interface Known {
@@ -17,8 +17,8 @@ export interface Known {
   isSightDoubted: boolean
   lookFrom: Ms
   starts: Starts
-  /** What was installed last, with the model it was made from. */
-  installed: { readonly candidate: Candidate; readonly model: Model } | null
+  /** What was installed last. */
+  installed: Made | null
   proof: Proof | null
   pace: Pace
   /** Null: nothing waits for its time. */
@@ -26,6 +26,8 @@ export interface Known {
   /** Of changes that are not brought in yet. */
   causes: Set<string>
   history: History
+  /** The newest line of what was brought into HAProxy, however many refusals came since. */
+  lastRun: RevisionRecord | null
   lastNumber: number
   reloads: HaproxyState['reloads']
   /** What could not be written, by what it is. */
@@ -38,6 +40,7 @@ export interface Sight {
   readonly running: Running | null
   /** Why none answers, or why there can be no reload though a worker does; null: all is well. */
   readonly trouble: string | null
+  readonly isMasterThere: boolean
   readonly oldWorkers: number
 }
 
@@ -59,7 +62,7 @@ export function firstKnown(memory: Memory, history: History, lastNumber: number)
     saveFrom: null,
     wanted: nothingWanted,
     plan: null,
-    sight: { running: null, trouble: 'HAProxy has not been looked for yet', oldWorkers: 0 },
+    sight: { running: null, trouble: 'HAProxy has not been looked for yet', isMasterThere: false, oldWorkers: 0 },
     isSightDoubted: false,
     lookFrom: 0,
     starts: noStarts,
@@ -69,8 +72,13 @@ export function firstKnown(memory: Memory, history: History, lastNumber: number)
     applyFrom: null,
     causes: new Set(['start']),
     history: recentHistory(history),
+    lastRun: lastRun(history),
     lastNumber,
     reloads: { success: 0, failure: 0 },
     unwritten: new Map(),
   }
+}
+
+export function isInstalled(known: Known, candidate: Candidate): boolean {
+  return known.installed?.candidate.hash === candidate.hash
 }

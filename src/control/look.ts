@@ -1,5 +1,6 @@
 import { workers } from '../haproxy/master.ts'
-import { type HaproxySockets, type Identity, observeIdentity, observeRunning } from '../haproxy/observe.ts'
+import { type Identity, observeIdentity, observeRunning } from '../haproxy/observe.ts'
+import type { HaproxySockets } from '../haproxy/worker.ts'
 import type { Running } from '../types.ts'
 import type { Sight } from './known.ts'
 
@@ -13,19 +14,19 @@ export async function look(
   signal: AbortSignal,
 ): Promise<Sight | null> {
   const [identity, group] = await Promise.all([
-    observeIdentity({ statsSocket: sockets.statsSocket, signal }),
+    observeIdentity({ ...sockets, signal }),
     workers(sockets.masterSocket, { signal }),
   ])
   if (signal.aborted) return null
-  const oldWorkers = group.ok ? group.old.length : 0
-  if (identity.kind === 'absent') return { running: null, trouble: identity.why, oldWorkers }
+  const [isMasterThere, oldWorkers] = [group.ok, group.ok ? group.old.length : 0]
+  if (identity.kind === 'absent') return { running: null, trouble: identity.why, isMasterThere, oldWorkers }
   if (before !== null && isSame(before, identity.identity)) {
-    return { running: before, trouble: group.ok ? null : group.why, oldWorkers }
+    return { running: before, trouble: group.ok ? null : group.why, isMasterThere, oldWorkers }
   }
   const observed = await observeRunning({ ...sockets, signal })
   if (signal.aborted) return null
-  if (observed.kind === 'absent') return { running: null, trouble: observed.why, oldWorkers }
-  return { running: observed.running, trouble: observed.masterProblem, oldWorkers }
+  if (observed.kind === 'absent') return { running: null, trouble: observed.why, isMasterThere, oldWorkers }
+  return { running: observed.running, trouble: observed.masterProblem, isMasterThere, oldWorkers }
 }
 
 function isSame(running: Running, { pid, structure, revision }: Identity): boolean {

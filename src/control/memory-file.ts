@@ -48,13 +48,18 @@ export async function saveMemory(directory: string, memory: Memory): Promise<Sav
 
 /** `now` names the file that is set aside. Never rejects. */
 export async function loadMemory(directory: string, now: Ms): Promise<LoadedMemory> {
-  const path = join(directory, fileName)
   await rm(join(directory, temporaryName), { force: true }).catch(() => {})
-  const read = await readOwn(path)
-  if (read.kind === 'none') return read
+  const read = await readMemoryFile(directory)
+  return read.kind === 'invalid' ? { kind: 'set-aside', why: read.why, as: await setAside(directory, now) } : read
+}
+
+/** Without touching anything. Never rejects. */
+export async function readMemoryFile(
+  directory: string,
+): Promise<Exclude<LoadedMemory, { kind: 'set-aside' }> | { readonly kind: 'invalid'; readonly why: string }> {
+  const read = await readOwn(join(directory, fileName))
   const decoded = read.kind === 'text' ? decodeMemory(read.text) : read
-  if (decoded.kind === 'ok') return { kind: 'loaded', memory: decoded.memory }
-  return { kind: 'set-aside', why: decoded.why, as: await setAside(directory, now) }
+  return decoded.kind === 'ok' ? { kind: 'loaded', memory: decoded.memory } : decoded
 }
 
 async function writeNew(path: string, text: Buffer): Promise<void> {

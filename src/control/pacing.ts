@@ -8,8 +8,10 @@ import type { Ms } from '../types.ts'
 export interface Pace {
   /** First and last of the changes that HAProxy does not have yet; null: it has them all. */
   readonly burst: { readonly first: Ms; readonly last: Ms } | null
-  /** No reload before. */
-  readonly reloadFrom: Ms
+  /** With a random part, between 0 and 1, so that many edges which see the same change don't reload together. */
+  readonly lastReload: { readonly at: Ms; readonly random: number } | null
+  /** No reload before, because the last ones failed. */
+  readonly heldUntil: Ms
   readonly refusal: Refusal | null
   /** Since the last reload that went through. */
   readonly failedReloads: number
@@ -31,11 +33,11 @@ export interface PacingSettings {
   readonly reloadEvery: Ms
 }
 
-export const calm: Pace = { burst: null, reloadFrom: 0, refusal: null, failedReloads: 0 }
+export const calm: Pace = { burst: null, lastReload: null, heldUntil: 0, refusal: null, failedReloads: 0 }
 
 const retry: BackoffLimits = { first: 1_000, longest: 60_000 }
 const shortestRetry: Ms = 1_000
-const shortestRetryOfReload: Ms = 5_000
+const shortestRetryOfReload: Ms = 15_000
 
 /** Something else is wanted from now on. */
 export function changed(pace: Pace, now: Ms): Pace {
@@ -52,9 +54,9 @@ export function satisfied(pace: Pace): Pace {
   return { ...pace, burst: null, refusal: null, failedReloads: 0 }
 }
 
-/** A reload was tried. A random part is added, so that many edges which see the same change don't reload together. */
-export function reloaded(pace: Pace, now: Ms, reloadEvery: Ms, random: number = Math.random()): Pace {
-  return { ...pace, reloadFrom: now + reloadEvery + random * reloadEvery }
+/** A reload was tried. */
+export function reloaded(pace: Pace, now: Ms, random: number = Math.random()): Pace {
+  return { ...pace, lastReload: { at: now, random } }
 }
 
 export function refused(pace: Pace, hash: string, why: string, now: Ms): Pace {
@@ -68,12 +70,18 @@ export function refused(pace: Pace, hash: string, why: string, now: Ms): Pace {
  */
 export function failedReload(pace: Pace, now: Ms): Pace {
   const failedReloads = pace.failedReloads + 1
-  const from = now + shortestRetryOfReload + backoff(failedReloads, retry)
-  return { ...pace, failedReloads, reloadFrom: Math.max(pace.reloadFrom, from) }
+  return { ...pace, failedReloads, heldUntil: now + shortestRetryOfReload + backoff(failedReloads, retry) }
+}
+
+/** Another HAProxy is there: what the former one could not load, this one may. */
+export function restarted(pace: Pace): Pace {
+  return { ...pace, heldUntil: 0, failedReloads: 0 }
 }
 
 /** When the candidate of that hash may be brought in. */
-export function applyFrom({ burst, reloadFrom, refusal }: Pace, hash: string, { settle }: PacingSettings): Ms {
+export function applyFrom(pace: Pace, hash: string, { settle, reloadEvery }: PacingSettings): Ms {
+  const { burst, lastReload, heldUntil, refusal } = pace
   const settled = burst === null ? 0 : Math.min(burst.last + settle.quiet, burst.first + settle.longest)
-  return Math.max(settled, reloadFrom, refusal?.hash === hash ? refusal.retryFrom : 0)
+  const spaced = lastReload === null ? 0 : lastReload.at + (1 + lastReload.random) * reloadEvery
+  return Math.max(settled, spaced, heldUntil, refusal?.hash === hash ? refusal.retryFrom : 0)
 }

@@ -12,7 +12,7 @@ export function stateOf(
   return {
     ...rest,
     decision: wanted.decision,
-    candidate: wanted.candidate,
+    candidate: wanted.made?.candidate ?? null,
     plan: known.plan,
     running: sight.running,
     proof: known.proof,

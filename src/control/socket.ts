@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { chmod, link, lstat, readdir, rename, rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
@@ -40,7 +41,8 @@ const attempts = 20
  */
 export async function serveControl(options: ControlOptions): Promise<Claim> {
   const { path } = options
-  const own = `${path}.${process.pid}`
+  // two containers have the same pids
+  const own = `${path}.${randomInt(2 ** 47)}`
   const server = createControlServer(options)
   try {
     await rm(own, { force: true })

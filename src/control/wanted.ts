@@ -1,19 +1,25 @@
+import { isDeepStrictEqual } from 'node:util'
 import { sameItems } from '../model/admit.ts'
-import { decide } from '../model/decide.ts'
+import { decide, sameEntries } from '../model/decide.ts'
 import { renderCandidate } from '../render/config.ts'
 import type { Templates } from '../render/templates.ts'
-import type { Candidate, Decision, Memory, Model, ModelSettings, RenderSettings, World } from '../types.ts'
+import type { Candidate, Decision, Memory, Model, ModelSettings, Problem, RenderSettings, World } from '../types.ts'
 
 /** What HAProxy should have, as far as it could be made. Immutable; what did not change keeps its identity. */
 export interface Wanted {
   /** Null until every source has spoken once. */
   readonly decision: Decision | null
-  /** The newest set of files that could be rendered; null: none could. */
-  readonly candidate: Candidate | null
+  /** The newest set of files that could be rendered, with the model they were made from; null: none could. */
+  readonly made: Made | null
   /** What was rendered last, with or without success. */
   readonly rendered: Rendered | null
-  /** Why the newest model could not be rendered. */
+  /** Why the newest world could not be decided on, or its model not rendered. */
   readonly fault: string | null
+}
+
+export interface Made {
+  readonly candidate: Candidate
+  readonly model: Model
 }
 
 interface Rendered {
@@ -22,31 +28,58 @@ interface Rendered {
   readonly settings: RenderSettings
 }
 
-export const nothingWanted: Wanted = { decision: null, candidate: null, rendered: null, fault: null }
+export const nothingWanted: Wanted = { decision: null, made: null, rendered: null, fault: null }
 
-/** The same with a decision on the newest world. An equal model keeps its identity, so that it is not rendered again. */
+/** The same with a decision on the newest world. Equal parts keep their identity, so that nothing is done about them again. */
 export function decideAnew(before: Wanted, world: World, memory: Memory, settings: ModelSettings): Wanted {
-  const decision = decide(world, memory, settings)
-  const known = before.decision?.model
-  const model = known !== undefined && isSameModel(known, decision.model) ? known : decision.model
-  return { ...before, decision: { ...decision, model } }
+  const decision = attempt(() => decide(world, memory, settings))
+  if (typeof decision === 'string') return { ...before, fault: decision }
+  return { ...before, fault: null, decision: before.decision === null ? decision : keepSame(before.decision, decision) }
 }
 
-/** The same with the files of its model, unless they are there. A template that fails on it keeps the former candidate. */
+/** The same with the files of its model, unless they are there. A template that fails on it keeps the former ones. */
 export function renderAnew(before: Wanted, templates: Templates, settings: RenderSettings): Wanted {
   const model = before.decision?.model
   const last = before.rendered
-  const isRendered = last?.model === model && last?.templates === templates && last.settings === settings
-  if (model === undefined || isRendered) return before
+  if (model === undefined || before.fault !== null) return before
+  if (last?.model === model && last.templates === templates && last.settings === settings) return before
   const rendered = { model, templates, settings }
-  const rendering = renderCandidate(model, templates, settings)
+  const rendering = attempt(() => renderCandidate(model, templates, settings))
+  if (typeof rendering === 'string') return { ...before, rendered, fault: rendering }
   if (rendering.kind === 'failed') {
     return { ...before, rendered, fault: `${rendering.file}:${rendering.line ?? '?'}: ${rendering.reason}` }
   }
-  const isSame = rendering.candidate.hash === before.candidate?.hash
-  return { ...before, rendered, fault: null, candidate: isSame ? before.candidate : rendering.candidate }
+  const known = before.made?.candidate
+  const candidate = known?.hash === rendering.candidate.hash ? known : rendering.candidate
+  return { ...before, rendered, made: { candidate, model } }
+}
+
+/** An exception here is a bug of ours. What is served must not end with it: it is shown, and what was wanted before stays. */
+function attempt<T>(work: () => T): T | string {
+  try {
+    return work()
+  } catch (error) {
+    return `this is a bug of heddle: ${error instanceof Error ? error.stack : String(error)}`
+  }
+}
+
+function keepSame(before: Decision, after: Decision): Decision {
+  const model = isSameModel(before.model, after.model) ? before.model : after.model
+  const problems = sameProblems(before.problems, after.problems) ? before.problems : after.problems
+  const endpoints = sameEntries(before.endpoints, after.endpoints) ? before.endpoints : after.endpoints
+  const isSame =
+    model === before.model &&
+    problems === before.problems &&
+    endpoints === before.endpoints &&
+    after.memory === before.memory &&
+    after.wakeAt === before.wakeAt
+  return isSame ? before : { ...after, model, problems, endpoints }
 }
 
 function isSameModel(a: Model, b: Model): boolean {
   return sameItems(a.routes, b.routes) && sameItems([...a.backends.values()], [...b.backends.values()])
+}
+
+function sameProblems(a: readonly Problem[], b: readonly Problem[]): boolean {
+  return a.length === b.length && a.every((problem, at) => problem === b[at] || isDeepStrictEqual(problem, b[at]))
 }

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import type { Ms } from '../types.ts'
 
 /**
@@ -36,7 +36,7 @@ function run(bin: string, args: readonly string[], timeout: Ms, signal: AbortSig
   return new Promise((resolve) => {
     const parts: Buffer[] = []
     let size = 0
-    const child = spawn(bin, args, {
+    const child: ChildProcess = spawn(bin, args, {
       cwd: '/',
       env: haproxyEnvironment,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -54,8 +54,8 @@ function run(bin: string, args: readonly string[], timeout: Ms, signal: AbortSig
     }
     const kill = (why: string) => {
       finish({ kind: 'failed', why })
-      child.stdout.destroy()
-      child.stderr.destroy()
+      child.stdout?.destroy()
+      child.stderr?.destroy()
       if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
       try {
         process.kill(-child.pid, 'SIGKILL')
@@ -67,9 +67,10 @@ function run(bin: string, args: readonly string[], timeout: Ms, signal: AbortSig
     const timer = setTimeout(() => kill(`${bin} ${args[0]}: did not end within ${timeout} ms, killed`), timeout)
     if (signal?.aborted) abort()
     signal?.addEventListener('abort', abort, { once: true })
-    child.stdout.on('data', read)
-    child.stderr.on('data', read)
     child.on('error', (error) => finish({ kind: 'failed', why: startProblem(bin, error) }))
+    // there are none when it could not be started
+    child.stdout?.on('data', read)
+    child.stderr?.on('data', read)
     child.on('close', (code, killedBy) => {
       if (code === null) finish({ kind: 'failed', why: `${bin} ${args[0]}: ended by ${killedBy}` })
       else finish({ kind: 'exited', code, output: Buffer.concat(parts).toString('utf8').trim() })

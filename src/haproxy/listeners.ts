@@ -1,6 +1,6 @@
 import { createServer } from 'node:net'
 import { codeOf } from '../errors.ts'
-import { parseListenAddress } from '../settings/addresses.ts'
+import { areColliding, type ListenAddress, parseListenAddress } from '../settings/addresses.ts'
 
 /**
  * Addresses that `wanted` (a haproxy.cfg) listens on, `running` does not, and somebody else has. `haproxy -c` does not look, and
@@ -8,8 +8,10 @@ import { parseListenAddress } from '../settings/addresses.ts'
  * may have) is left to HAProxy.
  */
 export async function takenListeners(running: string, wanted: string): Promise<readonly string[]> {
-  const present = new Set(bindsOf(running))
-  const fresh = [...new Set(bindsOf(wanted))].filter((bind) => !present.has(bind))
+  const present = bindsOf(running).flatMap((bind) => parseListenAddress(bind) ?? [])
+  // where HAProxy itself is in the way, it gets out of it
+  const isOurs = (place: ListenAddress | null) => place === null || present.some((own) => areColliding(own, place))
+  const fresh = [...new Set(bindsOf(wanted))].filter((bind) => !isOurs(parseListenAddress(bind)))
   const taken = await Promise.all(fresh.map(async (bind) => ((await isTaken(bind)) ? [bind] : [])))
   return taken.flat()
 }

@@ -2,7 +2,8 @@ import { hostPatterns } from '../model/match.ts'
 import { hostKey, mapFiles } from '../render/maps.ts'
 import type { RunningServer } from '../types.ts'
 import { ask } from './cli.ts'
-import { type HaproxySockets, observeRunning } from './observe.ts'
+import { observeRunning } from './observe.ts'
+import type { HaproxySockets } from './worker.ts'
 
 /** What the running worker would do with a request, by its own maps and servers. */
 export type LiveAnswer =

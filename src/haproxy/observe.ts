@@ -1,12 +1,8 @@
 import { mapFiles } from '../render/maps.ts'
 import type { BackendId, Ms, Running, RunningServer, ServerState } from '../types.ts'
-import { type Answer, connectRuntime, type Runtime, type Silence } from './cli.ts'
+import type { Answer, Runtime, Silence } from './cli.ts'
 import { workers } from './master.ts'
-
-export interface HaproxySockets {
-  readonly masterSocket: string
-  readonly statsSocket: string
-}
+import { connectWorker, type HaproxySockets } from './worker.ts'
 
 export interface ObserveOptions extends HaproxySockets {
   /** For each single answer. Default 5 s: 60,000 servers take a tenth of a second. */
@@ -44,7 +40,7 @@ const revisionKey = 'revision'
 /** Reads back all that a plan needs from the worker that serves now. Never rejects. */
 export async function observeRunning(options: ObserveOptions): Promise<Observed> {
   const { statsSocket, masterSocket, timeout = 5_000, signal } = options
-  const connection = await connectRuntime(statsSocket, { timeout, signal })
+  const connection = await connectWorker(options, { timeout, signal })
   if (!connection.ok) return { kind: 'absent', why: connection.why }
   const { runtime } = connection
   const [identity, state, ...maps] = await Promise.all([
@@ -78,12 +74,12 @@ export async function observeRunning(options: ObserveOptions): Promise<Observed>
 
 /** Only who runs and with what: cheap enough to be asked every second. Never rejects. */
 export async function observeIdentity(
-  options: Omit<ObserveOptions, 'masterSocket'>,
+  options: ObserveOptions,
 ): Promise<
   { readonly kind: 'running'; readonly identity: Identity } | { readonly kind: 'absent'; readonly why: string }
 > {
   const { statsSocket, timeout = 2_000, signal } = options
-  const connection = await connectRuntime(statsSocket, { timeout, signal })
+  const connection = await connectWorker(options, { timeout, signal })
   if (!connection.ok) return { kind: 'absent', why: connection.why }
   const { runtime } = connection
   const answer = await readIdentity(runtime, statsSocket).finally(() => runtime.close())

@@ -90,7 +90,9 @@ export function haproxyProcess(options: ProcessOptions): HaproxyProcess {
       if (ended !== null) return { kind: 'down', why: ended }
       const answer = await workers(masterSocket, { timeout: masterTimeout, signal })
       // 3.2 lists a worker that has not read its configuration yet: it is there when it answers itself
-      const worker = answer.ok ? await observeIdentity({ statsSocket, timeout: masterTimeout, signal }) : null
+      const worker = answer.ok
+        ? await observeIdentity({ statsSocket, masterSocket, timeout: masterTimeout, signal })
+        : null
       if (answer.ok && worker?.kind === 'running' && worker.identity.pid === answer.current?.pid)
         return { kind: 'up', ...answer.master, how: 'started' }
       await pause(pollEvery)

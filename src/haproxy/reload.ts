@@ -3,7 +3,8 @@ import type { Ms } from '../types.ts'
 import { ask, type Silence } from './cli.ts'
 import { dialectOf } from './dialect.ts'
 import { workers } from './master.ts'
-import { type HaproxySockets, type Identity, observeIdentity } from './observe.ts'
+import { type Identity, observeIdentity } from './observe.ts'
+import type { HaproxySockets } from './worker.ts'
 
 export interface ReloadOptions extends HaproxySockets {
   /** What `current` holds: the new worker must say the same of itself. */
@@ -73,7 +74,12 @@ async function confirm(options: ReloadOptions, pid: number, left: () => Ms): Pro
   const { statsSocket, masterSocket, expected, signal } = options
   let last = ''
   while (left() > 1 && !signal?.aborted) {
-    const answer = await observeIdentity({ statsSocket, timeout: Math.min(masterTimeout, left()), signal })
+    const answer = await observeIdentity({
+      statsSocket,
+      masterSocket,
+      timeout: Math.min(masterTimeout, left()),
+      signal,
+    })
     if (answer.kind === 'running' && answer.identity.pid === pid) return compare(answer.identity, expected)
     last = answer.kind === 'running' ? `${statsSocket} still belongs to process ${answer.identity.pid}` : answer.why
     const now = await workers(masterSocket, { timeout: Math.min(masterTimeout, left()), signal })

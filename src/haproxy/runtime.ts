@@ -1,6 +1,7 @@
 import { setStateCommand, shutdownSessionsCommand } from '../render/server-line.ts'
 import type { BackendId } from '../types.ts'
-import { type CliLimits, connectRuntime } from './cli.ts'
+import type { CliLimits } from './cli.ts'
+import { connectWorker, type HaproxySockets } from './worker.ts'
 
 export type Told = { readonly kind: 'told' } | { readonly kind: 'failed'; readonly why: string }
 
@@ -14,11 +15,11 @@ export interface ServerChange {
 
 /** Tells the worker that serves now, all in one go: about a millisecond. What it knows of them then is as it was told. Never rejects. */
 export async function setStates(
-  statsSocket: string,
+  sockets: HaproxySockets,
   changes: readonly ServerChange[],
   limits: CliLimits = {},
 ): Promise<Told> {
-  const connection = await connectRuntime(statsSocket, limits)
+  const connection = await connectWorker(sockets, limits)
   if (!connection.ok) return { kind: 'failed', why: connection.why }
   const { runtime } = connection
   const commands = changes.flatMap(({ backend, server, state, isGone }) => [

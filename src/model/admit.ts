@@ -1,4 +1,4 @@
-import type { Catalog, CatalogObservation, Engine, Instance, Observation, WeaveReport } from '../types.ts'
+import type { Catalog, CatalogObservation, Engine, Instance, Observation, WeaveReport, World } from '../types.ts'
 
 /**
  * Decides what of the newest observations may be believed. Pure. Now: an answer that is not fresh takes nothing
@@ -91,8 +91,9 @@ export function sameItems<T>(a: readonly T[], b: readonly T[]): boolean {
  */
 export function admitEngines(
   before: ReadonlyMap<string, Engine>,
-  observed: ReadonlyMap<string, Observation<Engine>>,
+  observed: World['engines'],
 ): ReadonlyMap<string, Engine> {
+  if (observed === 'unknown') return before
   const next = new Map<string, Engine>()
   for (const [node, engine] of observed) {
     const hasSpoken = engine.evidence === 'fresh' || engine.value.size > 0

@@ -31,7 +31,8 @@ export function decide(world: World, memory: Memory, settings: ModelSettings): D
   const catalog = admitCatalog(memory.catalog, world.catalog)
   const engines = admitEngines(memory.engines, world.engines)
   const weave = admitWeave(memory.weave, world.weave)
-  const complete = new Set([...world.engines].filter(([, { evidence }]) => evidence === 'fresh').map(([node]) => node))
+  const answering = world.engines === 'unknown' ? [] : [...world.engines]
+  const complete = new Set(answering.filter(([, { evidence }]) => evidence === 'fresh').map(([node]) => node))
   const book = addressBook({ engines, complete, weave, catalog }, settings.weave, settings.expose.prefix)
 
   const endpoints = new Map<string, readonly Endpoint[]>()
@@ -47,13 +48,25 @@ export function decide(world: World, memory: Memory, settings: ModelSettings): D
     if (!catalog.services.has(service)) outcomes.push(lingering(service, known, world.at))
   }
   const settlement = settleConflicts(outcomes, memory.owners)
+  const services = remember(outcomes, memory.services)
   return {
     model: settlement.model,
-    memory: { catalog, engines, weave, owners: settlement.owners, services: remember(outcomes, memory.services) },
+    memory: sameOr(memory, { catalog, engines, weave, owners: settlement.owners, services }),
     problems: sortProblems([...outcomes.flatMap((outcome) => outcome.problems), ...settlement.problems]),
     endpoints,
     wakeAt: earliest(outcomes.flatMap(({ wakeAt }) => (wakeAt === null ? [] : [wakeAt]))),
   }
+}
+
+/** The former memory when nothing in it has changed: it is saved, and shown, when it is another object. */
+function sameOr(before: Memory, after: Memory): Memory {
+  const isSame =
+    before.catalog === after.catalog &&
+    before.engines === after.engines &&
+    before.weave === after.weave &&
+    before.owners === after.owners &&
+    before.services === after.services
+  return isSame ? before : after
 }
 
 interface Resolved {
@@ -94,6 +107,7 @@ function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
     a.source === b.source &&
     a.isCorrected === b.isCorrected &&
     a.container?.id === b.container?.id &&
+    a.container?.name === b.container?.name &&
     a.container?.startedAt === b.container?.startedAt
   )
 }
@@ -151,7 +165,7 @@ function keepMemory(outcome: ServiceOutcome, before: ServiceMemory): ServiceOutc
   return isSame ? { ...outcome, memory: before } : outcome
 }
 
-function sameEntries<V>(a: ReadonlyMap<string, V>, b: ReadonlyMap<string, V>): boolean {
+export function sameEntries<V>(a: ReadonlyMap<string, V>, b: ReadonlyMap<string, V>): boolean {
   if (a.size !== b.size) return false
   for (const [key, value] of a) if (b.get(key) !== value) return false
   return true

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { isHostName, parseMatch, pathFault, printMatch } from '../routes/grammar.ts'
+import { rereadRoute } from '../routes/request.ts'
 import type {
   Binding,
   Catalog,
@@ -7,7 +7,6 @@ import type {
   Engine,
   Instance,
   Memory,
-  Redirect,
   RouteSpec,
   ServiceMemory,
   WeaveReport,
@@ -185,45 +184,6 @@ const routeSchema: z.ZodType<RouteSpec> = z.object({
   createIndex: z.number(),
 })
 
-/**
- * False for a route that is legal by its types alone: no text that was on a disk gets into a map or a file without
- * passing the grammar again, and a route that an older version took is no last good version if this one would not take it.
- */
-function isLegal({ match, rewrite, section }: RouteSpec): boolean {
-  const { strip, add, host, timeout, redirect } = rewrite
-  const read = parseMatch(printMatch(match))
-  const isMatch =
-    read.kind === 'parsed' && printMatch(read.value) === printMatch(match) && read.value.host === match.host
-  const isPath = (path: string | null) =>
-    path === null || (path !== '' && !path.endsWith('/') && pathFault(path) === null)
-  return (
-    isMatch &&
-    isPath(strip) &&
-    isPath(add) &&
-    (host === null || isHostName(host)) &&
-    (timeout === null || isWhole(timeout)) &&
-    (redirect === null || isLegalRedirect(redirect)) &&
-    (section.sticky == null || /^[A-Za-z0-9_-]{1,64}$/.test(section.sticky)) &&
-    (section.maxconn == null || isWhole(section.maxconn))
-  )
-}
-
-function isLegalRedirect({ location }: Redirect): boolean {
-  const literals = location.flatMap((part) => ('literal' in part ? [part.literal] : []))
-  return (
-    location.length - literals.length <= 3 &&
-    literals.every((literal) => /^[A-Za-z0-9._~:/?#@!&()*+,=%-]{1,1024}$/.test(literal)) &&
-    /^(?:https?:\/\/|\/(?!\/))/.test(literals[0] ?? '') &&
-    location[0] !== undefined &&
-    'literal' in location[0]
-  )
-}
-
-/** In the range of HAProxy's own numbers. */
-function isWhole(number: number): boolean {
-  return Number.isInteger(number) && number >= 1 && number < 2 ** 31
-}
-
 const bindingSchema: z.ZodType<Binding> = z.object({
   name: z.string(),
   port: z.number(),
@@ -234,7 +194,9 @@ const bindingSchema: z.ZodType<Binding> = z.object({
 })
 
 const serviceSchema: z.ZodType<ServiceMemory> = z.object({
-  routes: mapOf(routeSchema).transform((routes) => new Map([...routes].filter(([, route]) => isLegal(route)))),
+  routes: mapOf(routeSchema).transform(
+    (routes) => new Map([...routes].filter(([, route]) => rereadRoute(route) !== null)),
+  ),
   options: mapOf(z.string()),
   lingeringSince: milliseconds.nullable(),
   disagreeingSince: milliseconds.nullable(),

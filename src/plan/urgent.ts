@@ -1,4 +1,4 @@
-import type { BackendId, Decision, Model, Plan, Running } from '../types.ts'
+import type { BackendId, Decision, Model, Plan, Running, Step } from '../types.ts'
 
 /** A server whose state can't wait for the next reload. */
 export interface Urgent {
@@ -10,9 +10,10 @@ export interface Urgent {
 }
 
 /**
- * The steps of a plan that are taken at once, however long a reload may be away: no new request to who is critical, or whose
- * container is dead or has lost its address, and new ones again to who has recovered. One that only left the catalog waits
- * for the reload, which brings its successor at the same moment. `applied` is the model the running servers were made from.
+ * The steps of a plan that are taken at once, however long a reload may be away: no new request to who is critical, has left
+ * the catalog, or whose container is dead or has lost its address, and new ones again to who has recovered. The last that is
+ * left of a backend waits for the reload, which brings its successor at the same moment, unless its container is known to be
+ * gone. `applied` is the model the running servers were made from.
  */
 export function urgentServers(
   { steps }: Plan,
@@ -22,14 +23,24 @@ export function urgentServers(
 ): readonly Urgent[] {
   const isInMaintenance = (backend: BackendId, server: string) =>
     running.servers.get(backend)?.get(server)?.state === 'maint'
+  const leaving = new Set(steps.flatMap((step) => (isLeaving(step) ? [`${step.backend} ${step.server}`] : [])))
+  const hasOthers = (backend: BackendId) =>
+    [...(running.servers.get(backend) ?? [])].some(
+      ([name, { state, weight }]) => state === 'ready' && weight > 0 && !leaving.has(`${backend} ${name}`),
+    )
   return steps.flatMap((step): Urgent[] => {
     if (step.do === 'state' && step.state !== 'drain') {
       return [{ backend: step.backend, server: step.server, state: step.state, isGone: false }]
     }
     if (step.do !== 'remove' || isInMaintenance(step.backend, step.server)) return []
     const isGone = hasLostContainer(step.backend, step.server, applied, endpoints)
-    return isGone ? [{ backend: step.backend, server: step.server, state: 'maint', isGone }] : []
+    if (!isGone && !hasOthers(step.backend)) return []
+    return [{ backend: step.backend, server: step.server, state: 'maint', isGone }]
   })
+}
+
+function isLeaving(step: Step): step is Extract<Step, { do: 'remove' | 'state' }> {
+  return step.do === 'remove' || (step.do === 'state' && step.state !== 'ready')
 }
 
 const losses: ReadonlySet<string> = new Set(['address-reused', 'container-gone'])

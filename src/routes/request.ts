@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { type ProblemCode, problem } from '../problems.ts'
 import type { Instance, Match, MatchKey, ModelSettings, Problem, Rewrite, RouteSpec, SectionOptions } from '../types.ts'
 import { parseMatch, printMatch } from './grammar.ts'
@@ -92,7 +93,7 @@ function read(instance: Instance, expose: Expose): InstanceRequest {
   for (const one of written.slice(0, mostTexts)) {
     if (one.key === null) continue
     if (one.key === 'route') {
-      addRoute(readRoute(one, instance, report), one.subject)
+      addRoute(readRoute(one, instance.createIndex, report), one.subject)
     } else {
       const option = findOption(one.key, ['service', 'instance'], expose.prefix)
       if (typeof option === 'string') report('unknown-option', one.subject, option)
@@ -136,10 +137,20 @@ function defaultRoute(instance: Instance, expose: Expose, report: Report): Route
     report('bad-host', text, 'the name of the service makes no host name')
     return { kind: 'bad-match', id: null }
   }
-  return { kind: 'understood', spec: specOf(match.value, {}, printMatch(match.value), text, instance) }
+  return { kind: 'understood', spec: specOf(match.value, {}, printMatch(match.value), text, instance.createIndex) }
 }
 
-function readRoute(one: Written, instance: Instance, report: Report): RouteRequest {
+/**
+ * A route of a memory file, if it is still what its own text asks for: no text that was on a disk gets into a file without
+ * passing the grammar again, and what an older version understood otherwise is no last good version.
+ */
+export function rereadRoute(spec: RouteSpec): RouteSpec | null {
+  const one = { subject: spec.text, key: 'route', text: spec.text, name: null }
+  const read = readRoute(one, spec.createIndex, () => {})
+  return read.kind === 'understood' && isDeepStrictEqual({ ...read.spec, id: spec.id }, spec) ? spec : null
+}
+
+function readRoute(one: Written, createIndex: number, report: Report): RouteRequest {
   const named = one.name === null ? null : `#${one.name}`
   const text = one.text ?? ''
   if (text.length > longestText) {
@@ -173,7 +184,7 @@ function readRoute(one: Written, instance: Instance, report: Report): RouteReque
     }
     options = { ...options, ...parsed.value }
   }
-  return { kind: 'understood', spec: specOf(match.value, options, id, text, instance) }
+  return { kind: 'understood', spec: specOf(match.value, options, id, text, createIndex) }
 }
 
 /** The option of that key at one of these levels, or why there is none. */
@@ -193,7 +204,7 @@ function readValue(option: Option, one: Written, report: Report): Options | null
   return null
 }
 
-function specOf(match: Match, options: Options, id: string, text: string, instance: Instance): RouteSpec {
+function specOf(match: Match, options: Options, id: string, text: string, createIndex: number): RouteSpec {
   const rewrite: Rewrite = {
     strip: options.strip ?? null,
     add: options.add ?? null,
@@ -217,7 +228,7 @@ function specOf(match: Match, options: Options, id: string, text: string, instan
     drain: options.drain ?? null,
     linger: options.linger ?? null,
     text,
-    createIndex: instance.createIndex,
+    createIndex,
   }
 }
 

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { backoff, pause } from '../backoff.ts'
-import type { CatalogObservation, Engine, Memory, Observation, WeaveReport, World } from '../types.ts'
+import type { CatalogObservation, Memory, Ms, Observation, WeaveReport, World } from '../types.ts'
 import { type ConsulSettings, consulSource, readNodeName } from './consul/source.ts'
 import { type DockerEndpoint, dockerSource } from './docker/source.ts'
 import { type Slot, silent, sourceSlot } from './slot.ts'
@@ -32,11 +32,13 @@ export interface WorldWatch {
   readonly close: () => Promise<void>
 }
 
-type Engines = ReadonlyMap<string, Observation<Engine>>
+type Engines = World['engines']
 
 /** Of asking the agent who it is. */
 const retry = { first: 250, longest: 10_000 }
 const localSocket = '/var/run/docker.sock'
+/** How often an absent local socket is looked for. */
+const lookEvery: Ms = 5_000
 const noEngines: Engines = new Map()
 
 /** Observes everything at once. `onReport` is called with the name of the source after each of its reports. */
@@ -48,7 +50,8 @@ export function watchWorld(onReport: (source: string) => void): WorldWatch {
   let inUse = new Map<string, Pick<Slot<unknown>, 'status'>>()
 
   return {
-    statuses: () => new Map([...inUse].map(([name, slot]) => [name, slot.status()])),
+    // a machine without Docker has nothing to say about it
+    statuses: () => new Map([...inUse].map(([name, slot]) => [name, slot.status()] as const).filter(hasSubject)),
     memory: () => snapshot.value()?.memory ?? null,
     world: () => {
       const at = Date.now()
@@ -84,25 +87,35 @@ export function watchWorld(onReport: (source: string) => void): WorldWatch {
   }
 }
 
+function hasSubject([name, { state, error, partitions }]: readonly [string, SourceStatus]): boolean {
+  return name !== 'docker' || state === 'waiting' || error !== null || partitions.total > 0
+}
+
 function key(...parts: readonly unknown[]): string {
   return JSON.stringify(parts)
 }
 
 function enginesSource({ docker, node, consul }: WorldSettings): Source<Engines> | null {
-  if (docker !== null) return docker.size === 0 ? null : dockerSource(docker)
-  return existsSync(localSocket) ? localEngineSource(node, consul) : null
+  if (docker === null) return localEngineSource(node, consul)
+  return docker.size === 0 ? null : dockerSource(docker)
 }
 
-/** The engine of this machine. Which Consul node that is only the agent can tell, if the settings don't. */
+/**
+ * The engine of this machine, if there is one: its socket may come later, and goes while it is restarted. Which Consul node that
+ * is only the agent can tell, if the settings don't. Neither holds anybody up.
+ */
 function localEngineSource(node: string | null, consul: ConsulSettings): Source<Engines> {
   return async (report, signal) => {
+    while (!existsSync(localSocket) && !signal.aborted) {
+      report({ value: 'unknown', status: { ...silent, state: 'fresh' } })
+      await pause(lookEvery, signal)
+    }
     let name = node
     for (let failures = 1; name === null && !signal.aborted; failures++) {
       name = await readNodeName(consul, signal)
       if (name !== null) break
-      // it holds nobody up: the other sources of addresses go on without it
       const error = 'the Consul agent does not say which node this is; set weave.node'
-      report({ value: noEngines, status: { ...silent, state: 'stale', error, errors: failures } })
+      report({ value: 'unknown', status: { ...silent, state: 'stale', error, errors: failures } })
       await pause(backoff(failures, retry), signal)
     }
     if (name === null) return

@@ -1,4 +1,4 @@
-import type { HaproxySockets } from '../haproxy/observe.ts'
+import type { HaproxySockets } from '../haproxy/worker.ts'
 import { explain, parseQuestion } from '../model/explain.ts'
 import type { Decision, RenderSettings } from '../types.ts'
 import { type ExplainView, explanationView } from './explanation.ts'

@@ -1,5 +1,5 @@
 import { askLive } from '../haproxy/live.ts'
-import type { HaproxySockets } from '../haproxy/observe.ts'
+import type { HaproxySockets } from '../haproxy/worker.ts'
 import type { Explanation, Question } from '../model/explain.ts'
 import { hostName } from '../model/match.ts'
 import type { RunningServer, Server } from '../types.ts'

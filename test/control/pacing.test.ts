@@ -7,6 +7,7 @@ import {
   lacking,
   refused,
   reloaded,
+  restarted,
   satisfied,
 } from '../../src/control/pacing.ts'
 
@@ -29,13 +30,19 @@ describe('a change', () => {
   })
 
   it('waits until the last reload is long enough ago, with up to as much random delay', () => {
-    expect(applyFrom(changed(reloaded(calm, 1_000, 2_000, 0), 1_000), 'a', settings)).toBe(3_000)
-    expect(applyFrom(changed(reloaded(calm, 1_000, 2_000, 0.5), 1_000), 'a', settings)).toBe(4_000)
+    expect(applyFrom(changed(reloaded(calm, 1_000, 0), 1_000), 'a', settings)).toBe(3_000)
+    expect(applyFrom(changed(reloaded(calm, 1_000, 0.5), 1_000), 'a', settings)).toBe(4_000)
+  })
+
+  it('waits no longer than the newest settings say', () => {
+    const pace = changed(reloaded(calm, 1_000, 0), 1_000)
+    expect(applyFrom(pace, 'a', { ...settings, reloadEvery: 60_000 })).toBe(61_000)
+    expect(applyFrom(pace, 'a', { ...settings, reloadEvery: 200 })).toBe(1_200)
   })
 
   it('is forgotten when HAProxy has it, the pace of reloads is not', () => {
-    const pace = satisfied(refused(reloaded(changed(calm, 1_000), 1_000, 2_000, 0), 'a', 'no', 1_000))
-    expect(pace).toEqual({ burst: null, refusal: null, failedReloads: 0, reloadFrom: 3_000 })
+    const pace = satisfied(refused(reloaded(changed(calm, 1_000), 1_000, 0), 'a', 'no', 1_000))
+    expect(pace).toEqual({ ...calm, lastReload: { at: 1_000, random: 0 } })
   })
 })
 
@@ -61,10 +68,14 @@ describe('a reload that HAProxy could not do', () => {
   it('holds up every candidate, longer each time, until one goes through', () => {
     let pace = calm
     for (let count = 1; count <= 10; count++) {
-      pace = failedReload({ ...pace, reloadFrom: 0 }, 0)
-      expect(applyFrom(pace, 'any', settings)).toBeGreaterThanOrEqual(5_000)
-      expect(applyFrom(pace, 'any', settings)).toBeLessThanOrEqual(5_000 + Math.min(60_000, 1_000 * 2 ** (count - 1)))
+      pace = failedReload(pace, 0)
+      expect(applyFrom(pace, 'any', settings)).toBeGreaterThanOrEqual(15_000)
+      expect(applyFrom(pace, 'any', settings)).toBeLessThanOrEqual(15_000 + Math.min(60_000, 1_000 * 2 ** (count - 1)))
     }
     expect(satisfied(pace).failedReloads).toBe(0)
+  })
+
+  it('says nothing of another HAProxy', () => {
+    expect(applyFrom(restarted(failedReload(calm, 0)), 'any', settings)).toBe(0)
   })
 })

@@ -1,7 +1,8 @@
-import { mkdir, readFile, readlink, rename, symlink, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, mkdtemp, readdir, readFile, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { httpServer, startHaproxy, until, type WorkFolder } from '../support/haproxy.ts'
+import { haproxyBin, httpServer, startHaproxy, until, type WorkFolder } from '../support/haproxy.ts'
 import { type RunningHeddle, startHeddle, statusOf } from '../support/heddle.ts'
 import { body, entry, followed, setUp, workerPid } from '../support/site.ts'
 import { writeSnapshot } from '../support/snapshots.ts'
@@ -169,5 +170,128 @@ describe('a revision that HAProxy can not start', () => {
     expect((await statusOf(running)).haproxy).toMatchObject({ reloads: { success: 0, failure: 1 } })
     expect(await body(folder, 'shop.example')).toBe('503')
     await endsInTime(running)
+  })
+})
+
+describe('a worker whose stats socket is gone', () => {
+  it.each(['spawn', 'attach'] as const)('is followed by way of its master (%s)', async (kind) => {
+    const web = await httpServer({ name: 'web' })
+    const { folder, settings, file, args } = await setUp(kind, { web: [entry('w1', web, 'heddle.route=shop.example')] })
+    const running = await startHeddle(folder, settings, args)
+    if (kind === 'attach') {
+      await until(() => current(folder).catch(() => null))
+      await startHaproxy(folder)
+    }
+    await running.ready()
+    await rm(folder.statsSocket)
+    expect(await turnRate(running)).toBeLessThan(10)
+    expect((await statusOf(running)).ready).toBe(true)
+    await writeSnapshot(file, { web: [entry('w1', web, 'heddle.route=new.example')] })
+    await followed(folder, 'new.example', 'web')
+    await running.ready()
+    await writeSnapshot(file, { web: [{ ...entry('w1', web, 'heddle.route=new.example'), status: 'critical' }] })
+    await followed(folder, 'new.example', '503')
+    await endsInTime(running)
+  })
+})
+
+describe('a server that turns critical while a revision is brought in', () => {
+  it('gets no request any more, however long that takes', async () => {
+    const [one, two] = [await httpServer({ name: 'one' }), await httpServer({ name: 'two' })]
+    const route = 'heddle.route=shop.example'
+    const before = { web: [entry('w1', one, route), entry('w2', two, route)] }
+    const { folder, settings, file, args } = await setUp('attach', before)
+    // a HAProxy with many maps and certificates takes its time to prove a configuration
+    const [slow, held] = [join(dirname(folder.directory), 'haproxy'), join(dirname(folder.directory), 'held')]
+    await writeFile(
+      slow,
+      `#!/bin/sh\nwhile [ "$1" = -c ] && [ -e ${held} ]; do sleep 0.02; done\nexec ${haproxyBin} "$@"\n`,
+      { mode: 0o755 },
+    )
+    await writeFile(settings, (await readFile(settings, 'utf8')).replace(/^ {2}bin: .*$/m, `  bin: ${slow}`))
+    const running = await startHeddle(folder, settings, args)
+    await until(() => current(folder).catch(() => null))
+    await startHaproxy(folder)
+    await running.ready()
+
+    const isServedByTwo = async () => {
+      const answers = [await body(folder, 'shop.example'), await body(folder, 'shop.example')]
+      return answers.every((answer) => answer === 'two')
+    }
+    await writeFile(held, '')
+    const shops = { ...before, shops: [entry('s1', one, 'heddle.route=other.example')] }
+    await writeSnapshot(file, shops)
+    await until(async () => (await readdir(join(folder.directory, 'revisions'))).length > 1)
+    await writeSnapshot(file, {
+      ...shops,
+      web: [{ ...entry('w1', one, route), status: 'critical' }, entry('w2', two, route)],
+    })
+    await until(isServedByTwo)
+    for (let count = 0; count < 6; count++) expect(await body(folder, 'shop.example')).toBe('two')
+    expect(await body(folder, 'other.example')).toBe('404')
+
+    await rm(held)
+    await followed(folder, 'other.example', 'one')
+    // the new worker began with what was proved, and is told
+    await until(isServedByTwo)
+    for (let count = 0; count < 6; count++) expect(await body(folder, 'shop.example')).toBe('two')
+    await endsInTime(running)
+  })
+})
+
+describe('a heddle that is ended while HAProxy loads', () => {
+  it('has on record what runs, and the next one knows it', async () => {
+    const web = await httpServer({ name: 'web' })
+    const services = (host: string) => ({ web: [entry('w1', web, `heddle.route=${host}`)] })
+    const { folder, settings, file, args } = await setUp('attach', services('r0.example'))
+    let running = await startHeddle(folder, settings, args)
+    await until(() => current(folder).catch(() => null))
+    await startHaproxy(folder)
+    await running.ready()
+    for (const round of [1, 2, 3]) {
+      const before = await current(folder)
+      await writeSnapshot(file, services(`r${round}.example`))
+      await until(async () => (await current(folder)) !== before)
+      await endsInTime(running)
+      await followed(folder, `r${round}.example`, 'web')
+      // with nothing to decide from, only the record can tell that it was proved
+      running = await startHeddle(folder, settings, ['--snapshot', `${file}.absent`])
+      await running.ready()
+      await endsInTime(running)
+      running = await startHeddle(folder, settings, args)
+      await running.ready()
+    }
+    await endsInTime(running)
+  })
+})
+
+describe('a template that fails on what is wanted', () => {
+  it('keeps the former files with the model they were made from, and tells what changed when it is mended', async () => {
+    const web = await httpServer({ name: 'web' })
+    const templates = await mkdtemp(join(tmpdir(), 'hd-templates-'))
+    const services = { web: [entry('w1', web, 'heddle.route=shop.example')] }
+    const { folder, settings, file, args } = await setUp('spawn', services, `templates: ${templates}\n`)
+    const running = await startHeddle(folder, settings, args)
+    await running.ready()
+    const bundled = await readFile(new URL('../../templates/backend.eta', import.meta.url), 'utf8')
+    await writeFile(
+      join(templates, 'backend.eta'),
+      `<% if (it.id === 'api') throw new Error('not this one') -%>\n${bundled}`,
+    )
+    await writeSnapshot(file, { ...services, api: [entry('a1', web, 'heddle.route=api.example')] })
+    await until(async () => (await statusOf(running)).haproxy.error?.includes('not this one'))
+    expect((await running.get('/api/v1/status')).body).toMatchObject({ ready: true })
+    expect(await body(folder, 'shop.example')).toBe('web')
+
+    await rm(join(templates, 'backend.eta'))
+    await followed(folder, 'api.example', 'web')
+    await until(async () => (await statusOf(running)).haproxy.error === null)
+    await until(async () => {
+      const number = (await statusOf(running)).revision?.number
+      const { body: diff } = await running.get(`/api/v1/revisions/${number}/diff`)
+      return JSON.stringify(diff).includes('"added":["api.example/ -> api"]')
+    })
+    await endsInTime(running)
+    await rm(templates, { recursive: true })
   })
 })

@@ -14,11 +14,11 @@ describe('the state of a server', () => {
   it('is what the running worker was told, with nothing else changed', async () => {
     const { folder, server, web } = await site(0)
     expect((await request(folder)).status).toBe(200)
-    expect(await setStates(folder.statsSocket, [{ ...web, state: 'maint', isGone: false }])).toEqual({ kind: 'told' })
+    expect(await setStates(folder, [{ ...web, state: 'maint', isGone: false }])).toEqual({ kind: 'told' })
     expect((await request(folder)).status).toBe(503)
     const observed = await observeRunning(folder)
     expect(observed.kind === 'running' && observed.running.servers.get('web')?.get(server.name)?.state).toBe('maint')
-    expect(await setStates(folder.statsSocket, [{ ...web, state: 'ready', isGone: false }])).toEqual({ kind: 'told' })
+    expect(await setStates(folder, [{ ...web, state: 'ready', isGone: false }])).toEqual({ kind: 'told' })
     expect((await request(folder)).status).toBe(200)
   })
 
@@ -27,7 +27,7 @@ describe('the state of a server', () => {
       const { folder, server, web } = await site(400)
       const answer = request(folder)
       while (server.asked() === 0) await new Promise((resolve) => setTimeout(resolve, 5))
-      await setStates(folder.statsSocket, [{ ...web, state: 'maint', isGone }])
+      await setStates(folder, [{ ...web, state: 'maint', isGone }])
       expect((await answer).status === 200).toBe(!isGone)
     }
   })
@@ -35,10 +35,12 @@ describe('the state of a server', () => {
   it('of a server that is not there, or of a HAProxy that is not, is a failure that says so', async () => {
     const { folder, web } = await site(0)
     const other = { ...web, server: '10.2.1.1:80', state: 'maint', isGone: false } as const
-    expect(await setStates(folder.statsSocket, [other])).toEqual({
+    expect(await setStates(folder, [other])).toEqual({
       kind: 'failed',
       why: 'set server web/10.2.1.1:80 state maint: No such server.',
     })
-    expect(await setStates('/nowhere/s.sock', [other])).toMatchObject({ kind: 'failed' })
+    expect(await setStates({ statsSocket: '/nowhere/s.sock', masterSocket: '/nowhere/m.sock' }, [other])).toMatchObject(
+      { kind: 'failed' },
+    )
   })
 })

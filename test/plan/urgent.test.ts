@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { plan } from '../../src/plan/plan.ts'
-import { afterUrgent, urgentServers } from '../../src/plan/urgent.ts'
+import { afterUrgent, type Urgent, urgentServers } from '../../src/plan/urgent.ts'
 import type { Endpoint, Model, Running } from '../../src/types.ts'
 import { instance } from '../support/worlds.ts'
 import { backend, candidateOf, model, route, runningOf, server } from './models.ts'
@@ -27,7 +27,7 @@ function urgentTo(
   return urgentServers(open, from, now, new Map([['web', lost]]))
 }
 
-const gone = { backend: 'web', server: '10.2.1.2:8080', state: 'maint', isGone: true }
+const gone: Urgent = { backend: 'web', server: '10.2.1.2:8080', state: 'maint', isGone: true }
 
 describe('what can not wait for a reload', () => {
   it.each([
@@ -47,12 +47,26 @@ describe('what can not wait for a reload', () => {
 
   it.each([
     ['left the catalog', [server(1)], []],
+    ['moved', [server(1), server(3)], []],
     ['can not be resolved any more', [server(1)], [endpoint(2, 'no-address')]],
-    ['is drained', [server(1), server(2, { state: 'drain' })], []],
-    ['has another weight', [server(1), server(2, { weight: 7 })], []],
-    ['is new', [server(1), server(2), server(3)], []],
-  ] as const)('is not one that %s', (_what, servers, lost) => {
-    expect(urgentTo(servers, lost)).toEqual([])
+  ])('is one that %s while another one serves: its requests may finish', (_what, servers, lost) => {
+    expect(urgentTo(servers, lost)).toEqual([{ ...gone, isGone: false }])
+  })
+
+  it('is not the last one that serves: its successor comes with the reload', () => {
+    expect(urgentTo([server(3)])).toEqual([])
+    const critical: Urgent = { ...gone, server: '10.2.1.1:8080', isGone: false }
+    expect(urgentTo([server(1, { state: 'maint' })])).toEqual([critical])
+    expect(urgentTo([server(1)], [], afterUrgent(running, [critical]))).toEqual([{ ...critical, state: 'ready' }])
+    expect(urgentTo([server(3)], [endpoint(2, null)])).toEqual([gone])
+  })
+
+  it.each([
+    ['is drained', [server(1), server(2, { state: 'drain' })]],
+    ['has another weight', [server(1), server(2, { weight: 7 })]],
+    ['is new', [server(1), server(2), server(3)]],
+  ] as const)('is not one that %s', (_what, servers) => {
+    expect(urgentTo(servers)).toEqual([])
   })
 
   it('is done when HAProxy was told', () => {

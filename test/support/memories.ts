@@ -1,16 +1,7 @@
 import fc from 'fast-check'
-import { printMatch } from '../../src/routes/grammar.ts'
-import type {
-  Container,
-  Engine,
-  Instance,
-  Match,
-  Memory,
-  Rewrite,
-  RouteSpec,
-  ServiceMemory,
-  WeaveReport,
-} from '../../src/types.ts'
+import { readInstance } from '../../src/routes/request.ts'
+import type { Container, Engine, Instance, Memory, RouteSpec, ServiceMemory, WeaveReport } from '../../src/types.ts'
+import { instance, settings } from './worlds.ts'
 
 /** Arbitrary values of what is observed and remembered, as the decoders and `decide` make them. */
 
@@ -147,55 +138,42 @@ export const arbitraryWeave: fc.Arbitrary<WeaveReport> = fc.record({
     .map((entries) => new Map(entries.sort(([a], [b]) => (a < b ? -1 : 1)))),
 })
 
-const arbitraryMatch: fc.Arbitrary<Match> = fc.oneof(
-  fc.record({
-    host: fc.constantFrom('*', 'shop.example.com', '*.example.com'),
-    path: fc.constantFrom('/', '/api', '/a/b'),
-    kind: fc.constantFrom('prefix' as const, 'exact' as const),
-  }),
-  fc.record({
-    host: fc.constant('x_y.example.com'),
-    path: fc.constantFrom('/a', '/a/'),
-    kind: fc.constant('raw' as const),
-  }),
+const arbitraryOption = fc.constantFrom(
+  ...[
+    'strip',
+    'add=/v1',
+    'host=wp.internal',
+    'timeout=30s',
+    'rawpath',
+    'redirect=301,https://$host$path',
+    'priority=7',
+  ],
+  ...[
+    'balance=leastconn',
+    'balance=source',
+    'sticky',
+    'sticky=NAME',
+    'maxconn=100',
+    'proto=h2c',
+    'drain=5s',
+    'linger=2d',
+  ],
 )
 
-const arbitraryRewrite: fc.Arbitrary<Rewrite> = fc.record({
-  strip: fc.constantFrom(null, '/api'),
-  add: fc.constantFrom(null, '/v1'),
-  host: fc.constantFrom(null, 'wp.internal'),
-  timeout: fc.option(fc.integer({ min: 1, max: 86_400_000 })),
-  rawpath: fc.boolean(),
-  redirect: fc.constantFrom(
-    null,
-    {
-      code: 301 as const,
-      location: [{ literal: 'https://' }, { variable: 'host' as const }, { variable: 'path' as const }],
-    },
-    { code: 307 as const, location: [{ literal: '/new' }] },
-  ),
-})
-
+/** As they are read from their texts, which is how a memory file is read back. */
 const arbitraryRoute: fc.Arbitrary<RouteSpec> = fc
   .record({
-    match: arbitraryMatch,
-    rewrite: arbitraryRewrite,
-    section: fc.record(
-      {
-        balance: fc.constantFrom('leastconn' as const, 'source' as const),
-        sticky: fc.constantFrom(null, 'SRV'),
-        maxconn: fc.constantFrom(null, 100),
-        proto: fc.constantFrom('http' as const, 'h2c' as const),
-      },
-      { requiredKeys: [] },
-    ),
-    priority: fc.nat(100),
-    drain: fc.option(fc.nat(1e6)),
-    linger: fc.option(fc.nat(1e6)),
-    text: arbitraryText,
+    host: fc.constantFrom('', 'shop.example.com', '*.example.com', 'x_y.example.com'),
+    path: fc.constantFrom('/', '/api', '/a/b$', '/a*', '/a/*'),
+    options: fc.uniqueArray(arbitraryOption, { maxLength: 4, selector: (option) => option.split('=')[0] }),
     createIndex: index,
   })
-  .map((rest) => ({ ...rest, id: printMatch(rest.match) }))
+  .map(({ host, path, options, createIndex }) => {
+    const tags = [`heddle.route=${[host + path, ...options].join(' ')}`]
+    const [read] = readInstance(instance('any', 'any', { tags, createIndex }), settings.expose).routes
+    if (read?.kind !== 'understood') throw new Error(`expected a route in ${tags}`)
+    return read.spec
+  })
 
 const arbitraryServiceMemory: fc.Arbitrary<ServiceMemory> = fc.record({
   routes: fc

@@ -98,15 +98,14 @@ async function session(
     if (hasAnswered && !signal.aborted) heard.onChange(whyIncomplete(containers))
   }
   const containers = inspector(api, table, options, { onChange: tell, onError: heard.onError }, signal)
-  let garble = (_why: string) => {}
-  const garbled = new Promise<string>((resolve) => {
-    garble = resolve
-  })
+  // of the stream that is open; a promise that outlived it would keep all who ever waited for it
+  let end = (_why: string) => {}
+  let over = Promise.resolve('')
   const onEvent = (line: string) => {
     try {
       if (takeEvent(line, table, containers)) tell()
     } catch {
-      garble('GET /events: expected one JSON object a line')
+      end('GET /events: expected one JSON object a line')
     }
   }
 
@@ -114,6 +113,9 @@ async function session(
   try {
     for (;;) {
       // The next stream begins before the last one is left, and each list after its stream: nothing falls between.
+      over = new Promise<string>((resolve) => {
+        end = resolve
+      })
       const next = await api.events(onEvent, signal)
       stream?.close()
       if (!next.ok) return { why: next.error, hasAnswered }
@@ -123,7 +125,8 @@ async function session(
       hasAnswered = true
       heard.onAnswer()
       tell()
-      const ended = await untilRelist(Promise.race([stream.ended, garbled]), options.relistEvery, signal)
+      void stream.ended.then(end)
+      const ended = await untilRelist(over, options.relistEvery, signal)
       if (ended !== null) return { why: ended, hasAnswered }
     }
   } finally {

@@ -62,10 +62,13 @@ export function inspector(
       plan(id, 'failing')
     } else {
       failing.delete(id)
-      if (answer.value === null) table.bury(id, Date.now())
-      else {
+      if (answer.value === null) {
+        table.bury(id, Date.now())
+        retries.delete(id)
+      } else {
         table.put(answer.value)
         if (isAwaitingAddress(answer.value)) plan(id, answer.value.startedAt)
+        else retries.delete(id)
       }
     }
     events.onChange()

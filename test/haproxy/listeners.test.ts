@@ -1,0 +1,39 @@
+import { createServer } from 'node:net'
+import { describe, expect, it } from 'vitest'
+import { takenListeners } from '../../src/haproxy/listeners.ts'
+import { atEnd } from '../support/haproxy.ts'
+import { freePort, loopbackAddress } from '../support/ports.ts'
+
+/** A process that listens there; its port. */
+async function listening(address: string): Promise<number> {
+  const port = await freePort(address)
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen({ host: address, port }, resolve))
+  atEnd(() => server.close())
+  return port
+}
+
+const binding = (...binds: readonly string[]) => `frontend :http\n${binds.map((bind) => `  bind ${bind}\n`).join('')}`
+
+describe('an address that is to be listened on', () => {
+  it('is taken when another program has it', async () => {
+    const address = loopbackAddress()
+    const bind = `${address}:${await listening(address)}`
+    expect(await takenListeners(binding(), binding(bind))).toEqual([bind])
+    expect(await takenListeners(binding(), binding(`${address}:${await freePort(address)}`))).toEqual([])
+  })
+
+  it.each([
+    [':P', 'A:P'],
+    [':P', '*:P'],
+    ['*:P', '0.0.0.0:P'],
+    ['0.0.0.0:P', '[::]:P'],
+    ['A:P', ':P'],
+    ['A:P', 'A:P'],
+  ])('is not when HAProxy has it as %s and wants it as %s', async (present, wanted) => {
+    const address = loopbackAddress()
+    const port = await listening(present.startsWith('A') ? address : '0.0.0.0')
+    const filled = (bind: string) => bind.replace('A', address).replace('P', String(port))
+    expect(await takenListeners(binding(filled(present)), binding(filled(wanted)))).toEqual([])
+  })
+})
