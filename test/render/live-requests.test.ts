@@ -21,6 +21,7 @@ beforeAll(async () => {
     route('shared.test/api', api),
     route('shared.test/raw', api, { rawpath: true }),
     route('open.test/api', api),
+    route('c.test/', web, { host: 'in.test' }),
     route('*.wild.test/x', web),
     route('/', web),
   ]
@@ -67,12 +68,12 @@ describe('always refused with 400', () => {
     expect([answer.status, answer.body]).toEqual([400, 'bad request\n'])
   })
 
-  it.each(['http://u@a.test/', 'http://u:p@a.test/', 'http://@a.test/', 'http://u@a.test', 'http:///x', 'x:///'])(
-    'the URL %s',
-    async (target) => {
-      expect(await statusOf(target)).toBe(400)
-    },
-  )
+  it.each([
+    ...['http://u@a.test/', 'http://u:p@a.test/', 'http://@a.test/', 'http://u@a.test'],
+    ...['http:///x', 'x:///', 'http://', 'http://?x', 'http://a.test?x', 'http://a.test?x@y/z'],
+  ])('the URL %s', async (target) => {
+    expect(await statusOf(target)).toBe(400)
+  })
 })
 
 describe('let through', () => {
@@ -103,6 +104,8 @@ describe('let through', () => {
 
   it('a URL that is a host alone, of which the service sees /', async () => {
     expect(seen(await ask(edge, 'http://a.test')).target).toBe('/')
+    const { target, headers } = seen(await ask(edge, 'http://c.test', { host: 'c.test' }))
+    expect([target, headers.find(([name]) => name === 'host')?.[1]]).toEqual(['/', 'in.test'])
   })
 
   it('HTTP/2 without TLS, by the same rules', async () => {
@@ -119,6 +122,7 @@ describe('let through', () => {
       expect(await status('/api/../x', 'a.test')).toBe(400)
       expect(await status('//', 'shared.test')).toBe(400)
       expect(await status('/', 'a..test')).toBe(400)
+      expect(await status('/a\u00e9', 'a.test')).toBe(400)
     } finally {
       session.close()
     }
