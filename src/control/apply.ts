@@ -85,16 +85,15 @@ async function bringIn(
   maxconn: number | null,
   signal: AbortSignal,
 ): Promise<Outcome> {
+  // where a worker serves whose master can't be told, the files stay as they are
+  const serving = running === null ? null : await target.process.ensure(signal)
+  if (serving?.kind === 'down') return rejected('reload', serving.why)
   const used = await target.store.use(candidate.hash)
   if (used.kind === 'failed') return rejected('write', used.why)
-  const present = await target.process.ensure(signal)
-  if (present.kind === 'down') {
-    if (running === null) return { kind: 'installed', why: present.why, isReload: false }
-    // a worker serves, but its master can't be told
-    return rejected('reload', `${present.why}${await goBack(used)}`)
-  }
+  const present = serving ?? (await target.process.ensure(signal))
+  if (present.kind === 'down') return { kind: 'installed', why: present.why, isReload: false }
   // one that was started just now has read the new files already
-  const isReload = present.how === 'found'
+  const isReload = serving !== null || present.how === 'found'
   if (isReload) {
     // a master may answer without its worker: one that runs on other files
     const other = running === null ? await versionMismatch(target.bin, present.version, signal) : null

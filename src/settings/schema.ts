@@ -124,7 +124,7 @@ const guard = section({
     orWord(duration(), 'forever'),
     'forever',
     'hot',
-    'not in force yet, they are always held: losses on doubtful evidence are held for so long; `forever`: until they are contradicted or released',
+    'not in force yet, losses on doubtful evidence are always held until they are contradicted; later: held for so long; `forever`: until they are contradicted or released',
   ),
 })
 
