@@ -4,12 +4,13 @@ import { type ExitCode, exitCodes, type Io } from './context.ts'
 import { painter } from './table.ts'
 import type { View } from './view.ts'
 
-/** Shows every problem of the catalog; `found` when there is one. */
+/** Shows every problem of the catalog; `found` when there is one, or when not all of it could be read. */
 export async function lint(view: View, options: { readonly json: boolean }, io: Io): Promise<ExitCode> {
   const problems = await view.problems()
   if (options.json) io.stdout(`${JSON.stringify(problems, null, 2)}\n`)
-  else io.stdout(problems.length === 0 ? 'no problems\n' : printProblems(problems, io))
-  return problems.length === 0 ? exitCodes.done : exitCodes.found
+  else if (problems.length > 0) io.stdout(printProblems(problems, io))
+  else io.stdout(view.notes.length === 0 ? 'no problems\n' : 'no problems in what could be read\n')
+  return problems.length + view.notes.length === 0 ? exitCodes.done : exitCodes.found
 }
 
 function printProblems(problems: readonly ProblemView[], io: Io): string {
