@@ -4,7 +4,7 @@ import { stateBoard } from './control/board.ts'
 import { wakes } from './control/flow.ts'
 import { followInputs, templateFault } from './control/inputs.ts'
 import { openJournal } from './control/journal.ts'
-import { runLoop } from './control/loop.ts'
+import { haproxyEnded, runLoop } from './control/loop.ts'
 import { loadMemory, saveMemory } from './control/memory-file.ts'
 import { narrate } from './control/narrate.ts'
 import { type Holder, serveControl } from './control/socket.ts'
@@ -130,7 +130,7 @@ async function start(options: DaemonOptions, atEnd: (close: () => Promise<unknow
   if (typeof status === 'string') return failed(status)
   atEnd(() => status.close())
 
-  const process = haproxyProcess({ ...haproxy, kind: haproxy.process })
+  const process = haproxyProcess({ ...haproxy, kind: haproxy.process, onEnd: () => bell.wake(haproxyEnded) })
   // it ends with us when we are told to end, not when we fail
   if (haproxy.process === 'spawn') {
     atEnd(() => (signal.aborted ? process.stop({ within: stopWithin }) : Promise.resolve()))

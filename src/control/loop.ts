@@ -28,9 +28,13 @@ export async function runLoop(parts: LoopParts, signal: AbortSignal): Promise<vo
     parts.publish(stateOf(known, { version, process, startedAt, at: Date.now(), sources, notices }), turn)
     const woken = await wakes.next(nextTurn(known), signal)
     for (const cause of woken.causes) known.causes.add(cause)
+    if (woken.causes.has(haproxyEnded)) known.lookFrom = 0
   }
   await save(parts, known)
 }
+
+/** The cause of a turn that has to see what became of HAProxy. */
+export const haproxyEnded = 'haproxy-end'
 
 type Durations = { -readonly [stage in keyof Turn['durations']]: Turn['durations'][stage] }
 
@@ -59,7 +63,9 @@ async function takeTurn(parts: LoopParts, known: Known, signal: AbortSignal): Pr
   known.pace = lacking(known.pace, performance.now())
   // it is on disk for whenever HAProxy is there, which looking tells
   if (known.sight.running === null && isInstalled(known, candidate)) return turn('waiting')
-  const from = applyFrom(known.pace, candidate.hash, settings)
+  // a HAProxy that does not come up is not started for every change
+  const startFrom = known.sight.running === null ? known.starts.from : 0
+  const from = Math.max(startFrom, applyFrom(known.pace, candidate.hash, settings))
   if (performance.now() < from) {
     known.applyFrom = from
     return turn('waiting')

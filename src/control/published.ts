@@ -35,8 +35,13 @@ export function stateOf(
 function readiness({ sight, proof, wanted, pace }: Known, sources: ReadonlyMap<string, SourceStatus>): State['ready'] {
   const { running, trouble } = sight
   if (proof !== null && running?.revision === proof.hash) return { isReady: true, reason: 'a proved revision runs' }
-  const waiting = [...sources].find(([, { state }]) => state === 'waiting')
-  if (wanted.decision === null) return { isReady: false, reason: `waiting for ${waiting?.[0] ?? 'the sources'}` }
+  if (wanted.decision === null) return { isReady: false, reason: waitingFor(sources) }
   if (running === null) return { isReady: false, reason: trouble ?? 'HAProxy does not answer' }
   return { isReady: false, reason: pace.refusal?.why ?? 'no revision has been proved yet' }
+}
+
+/** What nothing can be decided without. */
+export function waitingFor(sources: ReadonlyMap<string, SourceStatus>): string {
+  const waiting = [...sources].find(([, { state }]) => state === 'waiting')
+  return `waiting for ${waiting?.[0] ?? 'the sources'}`
 }

@@ -19,6 +19,8 @@ export interface ProcessOptions {
   readonly output?: 'inherit' | number
   /** How long a spawned HAProxy may take to answer. Default 30 s. */
   readonly startTimeout?: Ms
+  /** Called when a HAProxy that was spawned here has ended. */
+  readonly onEnd?: () => void
 }
 
 export type EnsureResult =
@@ -111,7 +113,7 @@ export function haproxyProcess(options: ProcessOptions): HaproxyProcess {
 }
 
 /** Detached, with our own output and an environment without our secrets: it survives us and can be taken over. */
-function launch({ bin, masterSocket, output = 'inherit' }: ProcessOptions, file: string) {
+function launch({ bin, masterSocket, output = 'inherit', onEnd }: ProcessOptions, file: string) {
   let end: string | null = null
   const child: ChildProcess = spawn(bin, ['-W', '-S', `${masterSocket},mode,600`, '-f', file], {
     cwd: '/',
@@ -124,6 +126,7 @@ function launch({ bin, masterSocket, output = 'inherit' }: ProcessOptions, file:
   })
   child.on('exit', (code, signal) => {
     end = `HAProxy ended at its start (${signal ?? `code ${code}`}); its own messages say why`
+    onEnd?.()
   })
   child.unref()
   return { pid: child.pid, ended: () => end }

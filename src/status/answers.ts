@@ -13,6 +13,7 @@ import {
 } from './api.ts'
 import type { ExplainView } from './explanation.ts'
 import type { Metrics } from './metrics.ts'
+import { notYet } from './not-yet.ts'
 import { openApiDocument } from './openapi.ts'
 import {
   explainQuery,
@@ -83,17 +84,13 @@ export function createAnswers(settings: AnswerSettings): ReadonlyMap<string, Ans
       const isLive = live !== undefined && live !== 'false' && live !== '0'
       const explained = await within(explainTimeout, explain(url, method, isLive))
       if (explained === 'too late') return refuse(504, 'the answer took too long', 'ask again, or without live')
-      if (explained.value === null) return notYet(state())
+      if (explained.value === null) return json(notYet(state()), 503)
       return json(explained.value)
     }),
     config: () => json(config()),
     openapi: () => json(openApiDocument(state().version)),
   }
   return new Map(Object.entries(answerers))
-}
-
-function notYet({ ready }: State): Answer {
-  return refuse(503, `nothing has been decided yet: ${ready.reason}`, 'ask again')
 }
 
 export function refuse(status: number, error: string, hint: string): Answer {
@@ -112,7 +109,7 @@ function page<T>({ items, total }: Page<T>): Answer {
 const printed = new WeakMap<Decision, Map<string, Answer>>()
 
 function list(name: string, state: State, query: object, find: (state: State) => Page<unknown>): Answer {
-  if (state.decision === null) return notYet(state)
+  if (state.decision === null) return json(notYet(state), 503)
   const isWhole = Object.values(query).every((value) => value === undefined)
   if (!isWhole) return page(find(state))
   const answers = printed.get(state.decision) ?? new Map<string, Answer>()

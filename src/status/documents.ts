@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { State } from '../control/state.ts'
 import { encodeDocument } from '../sources/snapshot-document.ts'
 import type { Candidate, Decision } from '../types.ts'
-import type { ErrorView } from './views.ts'
+import { notYet } from './not-yet.ts'
 
 /** Whole documents, for commands of whoever may connect to the control socket: too large and too telling for the status endpoint. */
 
@@ -24,10 +24,6 @@ export function candidateViewOf({ hash, routesHash, structure, files }: Candidat
 export function snapshotOf({ memory }: Decision, prefix: string): string {
   const { catalog, engines, weave } = memory
   return encodeDocument({ catalog, engines, weave, memory }, prefix)
-}
-
-function notYet({ ready }: State): ErrorView {
-  return { error: `nothing has been decided yet: ${ready.reason}`, hint: 'ask again' }
 }
 
 export function addDocuments(app: FastifyInstance, state: () => State, prefix: () => string): void {

@@ -213,7 +213,7 @@ export function startingState(): State {
     decision: null,
     plan: null,
     proof: null,
-    ready: { isReady: false, reason: 'consul has not answered yet' },
+    ready: { isReady: false, reason: 'waiting for consul' },
   })
 }
 
