@@ -1,5 +1,5 @@
 import type { Container } from '../types.ts'
-import type { RegistratorId } from './identity.ts'
+import type { RegistratorId } from './registrator.ts'
 
 export type Ports = Pick<Container, 'ports' | 'published'>
 
@@ -10,6 +10,11 @@ export function portsOf(container: Container, attached: Container | null): Ports
     ports: [...container.ports, ...attached.ports],
     published: [...container.published, ...attached.published],
   }
+}
+
+/** False when Docker knows ports of the container, and this is none of them. */
+export function hasPort({ ports }: Ports, port: number): boolean {
+  return ports.length === 0 || ports.includes(port)
 }
 
 /**
@@ -23,10 +28,14 @@ export function ownPort(known: Ports, port: number, bound: number | null): numbe
   return bound !== null && known.ports.includes(bound) ? bound : port
 }
 
-/** As `ownPort` for a container that moved: a host port chosen by Docker is another one since, the ServiceID's is not. */
-export function movedPort(known: Ports, port: number, id: RegistratorId | null, bound: number | null): number {
+/**
+ * As `ownPort` for a container found by its name at another address: a host port chosen by Docker is another one since, the
+ * ServiceID's is not. Null: it has no such port, so that it is hardly what was registered.
+ */
+export function movedPort(known: Ports, port: number, id: RegistratorId | null, bound: number | null): number | null {
   const now = ownPort(known, port, bound)
-  return id !== null && !known.ports.includes(now) && known.ports.includes(id.port) ? id.port : now
+  if (hasPort(known, now)) return now
+  return id !== null && known.ports.includes(id.port) ? id.port : null
 }
 
 /** The port of a container that a port registered with the host's address means; null when there is none. */

@@ -27,8 +27,8 @@ export type Attachment =
 export interface ContainerIndex {
   readonly hasEngine: (node: string) => boolean
   readonly byId: (id: string) => Located | null
-  /** `reference` is an id, at least its first 12 digits, or a name. Ids are looked for everywhere, names on the node. */
-  readonly find: (node: string, reference: string) => Located | null
+  /** By the beginning of an id, at least 12 digits; null when several begin with it. */
+  readonly byPrefix: (digits: string) => Located | null
   /** Of several lives of a name, the one that runs, else the latest. */
   readonly named: (node: string, name: string) => Located | null
   /** Running containers that have the address; more than one only when answers are stale or subnets overlap. */
@@ -38,6 +38,17 @@ export interface ContainerIndex {
 }
 
 const none: readonly never[] = []
+
+/** Docker prints the first 12 digits of an id, and takes them for it. */
+export function isIdPrefix(text: string): boolean {
+  return /^[0-9a-f]{12,64}$/.test(text)
+}
+
+/** The container whose network it is; null when that can't be told, or is the host's. */
+export function attachedContainer(located: Located, containers: ContainerIndex): Container | null {
+  const attachment = containers.attachment(located)
+  return attachment.kind === 'own' ? attachment.container : null
+}
 
 /** What one engine says; built once for each answer of it. */
 interface EngineIndex {
@@ -82,21 +93,20 @@ export function containerIndex(engines: ReadonlyMap<string, Engine>): ContainerI
     const container = nodes.get(node)?.names.get(name)
     return container === undefined ? null : { node, container }
   }
-  const find = (node: string, reference: string) => {
-    const digits = /^[0-9a-f]{12,64}$/.test(reference) ? reference.slice(0, 12) : null
+  const byPrefix = (digits: string) => {
+    if (!isIdPrefix(digits)) return null
     const matches = new Set<string>()
-    if (digits !== null) {
-      for (const { prefixes } of nodes.values()) {
-        for (const { id } of prefixes.get(digits) ?? none) if (id.startsWith(reference)) matches.add(id)
-      }
+    for (const { prefixes } of nodes.values()) {
+      for (const { id } of prefixes.get(digits.slice(0, 12)) ?? none) if (id.startsWith(digits)) matches.add(id)
     }
     const [id] = matches
-    return id !== undefined && matches.size === 1 ? byId(id) : named(node, reference)
+    return id !== undefined && matches.size === 1 ? byId(id) : null
   }
+  const find = (node: string, reference: string) => byPrefix(reference) ?? named(node, reference)
   return {
     hasEngine: (node) => engines.has(node),
     byId,
-    find,
+    byPrefix,
     named,
     owners: (address) => {
       owners ??= ownersOfAll(engines)
@@ -130,10 +140,13 @@ function ownersOfAll(engines: ReadonlyMap<string, Engine>): ReadonlyMap<string, 
   return owners
 }
 
+/** Looks for an id everywhere, for a name on the node. */
+type Find = (node: string, reference: string) => Located | null
+
 /** A chain of shared networks cannot be long; one that is turns in a circle. */
 const longestChain = 8
 
-function attachmentOf(located: Located, find: ContainerIndex['find']): Attachment {
+function attachmentOf(located: Located, find: Find): Attachment {
   let { container } = located
   for (let hop = 0; hop < longestChain; hop++) {
     if (!container.running) return { kind: 'down', name: container.name }

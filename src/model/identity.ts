@@ -1,84 +1,33 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Binding, Endpoint, Instance } from '../types.ts'
-import type { ContainerIndex, Located } from './containers.ts'
-
-/** What registrator puts into a ServiceID: `<its host>:<container name>:<container port>[:udp]`. */
-export interface RegistratorId {
-  readonly host: string
-  readonly name: string
-  readonly port: number
-  readonly isUdp: boolean
-}
+import { agreementOf, registeredAddress, type Whereabouts } from './agreement.ts'
+import { hasPort, portsOf } from './container-ports.ts'
+import { attachedContainer, type ContainerIndex, isIdPrefix, type Located } from './containers.ts'
+import { bearsOut, isContainerHost, type RegistratorId } from './registrator.ts'
 
 /** Which container an instance is. */
 export type Identity =
-  | { readonly kind: 'container'; readonly located: Located }
+  /** `id`: the very container that is meant or was bound. `name`: one of its name, which may be of a later make. */
+  | { readonly kind: 'container'; readonly by: 'id' | 'name'; readonly located: Located }
   /** It was a container of this name, which its engine knows no more. */
   | { readonly kind: 'gone'; readonly name: string }
-  /** It is a certain container, though not one that can be seen: an address of another one is not its address. */
-  | { readonly kind: 'unseen' }
+  | Unseen
   /** Nothing says which container it is, if it is one at all. */
   | { readonly kind: 'unknown' }
 
-// A host name has no colon: `mesos-consul:<ip>:<task>:<port>` looks alike and names no container.
-const registratorId = /^([^:]+):([a-zA-Z0-9][a-zA-Z0-9_.-]+):([0-9]{1,5})(:udp)?$/
-
-export function parseRegistratorId(id: string): RegistratorId | null {
-  const match = registratorId.exec(id)
-  if (match === null) return null
-  const [, host = '', name = '', digits = '', udp] = match
-  const port = Number(digits)
-  return port >= 1 && port <= 65535 ? { host, name, port, isUdp: udp !== undefined } : null
-}
-
-const parsedIds = new WeakMap<readonly Instance[], readonly (RegistratorId | null)[]>()
-
-/** Of each instance, in the same order; memoised on the array. */
-export function parseRegistratorIds(instances: readonly Instance[]): readonly (RegistratorId | null)[] {
-  const known = parsedIds.get(instances)
-  if (known !== undefined) return known
-  const parsed = instances.map(({ id }) => parseRegistratorId(id))
-  parsedIds.set(instances, parsed)
-  return parsed
-}
-
-interface ProvedHosts {
-  readonly containers: ContainerIndex
-  readonly hosts: HostsByNode
-}
-const provedHosts = new WeakMap<readonly Instance[], ProvedHosts>()
-
-/** Host parts of ServiceIDs that are known to be registrator's, by node. */
-export type HostsByNode = ReadonlyMap<string, ReadonlySet<string>>
-
 /**
- * Host parts of ServiceIDs whose container the engine of their node knows, with what is registered. Any text can look like
- * a ServiceID of registrator; that one of them names its container shows who wrote the others.
+ * It is a certain container, though not one that can be seen: an address of another one is not its address. `name` is its
+ * name, `id` its id or the beginning of it; null: not known, or known only of one before it.
  */
-export function proveHosts(instances: readonly Instance[], containers: ContainerIndex): HostsByNode {
-  const known = provedHosts.get(instances)
-  if (known?.containers === containers) return known.hosts
-  const hosts = new Map<string, Set<string>>()
-  for (const [index, parsed] of parseRegistratorIds(instances).entries()) {
-    const instance = instances[index]
-    if (parsed === null || instance === undefined || hosts.get(instance.node)?.has(parsed.host)) continue
-    const { node } = instance
-    const located = containers.named(node, parsed.name)
-    if (located !== null && agrees(instance, located, containers)) addHost(hosts, node, parsed.host)
-  }
-  provedHosts.set(instances, { containers, hosts })
-  return hosts
-}
-
-export function addHost(hosts: Map<string, Set<string>>, node: string, host: string): void {
-  const known = hosts.get(node)
-  if (known === undefined) hosts.set(node, new Set([host]))
-  else known.add(host)
+export interface Unseen {
+  readonly kind: 'unseen'
+  readonly id: string | null
+  readonly name: string | null
 }
 
 /** All that the catalog says of where an instance is, but the meta key: when it changes, the catalog has news. */
 export function registrationOf(instance: Instance): string {
-  const registered = `${instance.address || instance.nodeAddress}:${instance.port}`
+  const registered = `${registeredAddress(instance)}:${instance.port}`
   return instance.weaveAddress === null ? registered : `${registered} ${instance.weaveAddress}`
 }
 
@@ -100,8 +49,7 @@ export function bindingOf(endpoint: Endpoint, before: Binding | undefined): Bind
   return before !== undefined && isDeepStrictEqual(before, binding) ? before : binding
 }
 
-export interface Evidence {
-  readonly containers: ContainerIndex
+export interface Evidence extends Whereabouts {
   /** Nodes whose engine is up to date: a container it does not list does not exist. */
   readonly complete: ReadonlySet<string>
   readonly isWholeComplete: boolean
@@ -109,58 +57,112 @@ export interface Evidence {
   readonly isRegistratorHost: (node: string, host: string) => boolean
 }
 
-/** `binding` is one that still holds, see `bindingHolds`. */
+/**
+ * Ids come before names, which are given again: first one that is written down, then that of the container that was bound, as
+ * long as it has what is registered. Where `remembered` does not hold any more, that is all it tells.
+ */
 export function identify(
   instance: Instance,
   parsed: RegistratorId | null,
-  binding: Binding | null,
+  remembered: Binding | null,
   evidence: Evidence,
 ): Identity {
-  const { containers, complete } = evidence
-  const explicit = explicitReferences(instance)
-  for (const reference of explicit) {
-    const located = containers.find(instance.node, reference)
-    if (located !== null) return { kind: 'container', located }
-  }
-  const isRegistrators = parsed !== null && evidence.isRegistratorHost(instance.node, parsed.host)
-  if (parsed !== null) {
-    const located = containers.named(instance.node, parsed.name)
-    // what looks like an id of registrator names a container only where registrator wrote it, or where both say the same
-    if (located !== null && (isRegistrators || agrees(instance, located, containers)))
-      return { kind: 'container', located }
-  }
-  const bound = binding === null ? null : containers.byId(binding.container)
-  const successor = binding === null || bound?.container.running ? null : successorOf(binding, instance, containers)
-  if (successor !== null) return { kind: 'container', located: successor }
-  if (bound !== null) return { kind: 'container', located: bound }
-  if (isRegistrators) {
-    return complete.has(instance.node) ? { kind: 'gone', name: parsed.name } : { kind: 'unseen' }
-  }
-  if (binding !== null) {
-    const isGone = evidence.isWholeComplete && complete.has(instance.node)
-    return isGone ? { kind: 'gone', name: binding.container.slice(0, 12) } : { kind: 'unseen' }
-  }
-  return { kind: explicit.some((reference) => /^[0-9a-f]{12,64}$/.test(reference)) ? 'unseen' : 'unknown' }
+  const { containers } = evidence
+  const isRegistrators = () => parsed !== null && evidence.isRegistratorHost(instance.node, parsed.host)
+  const references = explicitReferences(instance)
+  const binding = remembered !== null && bindingHolds(remembered, instance) ? remembered : null
+  const before = remembered === null ? null : containers.byId(remembered.container)
+  const byId =
+    firstOf(references, containers.byPrefix) ??
+    selfRegistered(instance, parsed, evidence) ??
+    (before !== null && isInPlace(instance, before, binding, evidence) ? before : null)
+  if (byId !== null) return { kind: 'container', by: 'id', located: byId }
+  const bound = binding === null ? null : before
+  const byName =
+    firstOf(references, (reference) => containers.named(instance.node, reference)) ??
+    namedByRegistrator(instance, parsed, isRegistrators, evidence) ??
+    (binding === null || bound?.container.running ? null : successorOf(binding, instance, evidence))
+  // that the name is another's, which does not even run, says nothing of one that goes on running
+  const isBound =
+    bound !== null &&
+    (byName?.container.id === bound.container.id || (bound.container.running && !byName?.container.running))
+  if (byName !== null && !isBound) return { kind: 'container', by: 'name', located: byName }
+  if (bound !== null) return { kind: 'container', by: 'id', located: bound }
+  return unlisted(instance, parsed, binding, isRegistrators, evidence)
+}
+
+/** In the network of its host, a container has whatever is registered there: news from the catalog need not be of it. */
+function isInPlace(instance: Instance, before: Located, binding: Binding | null, evidence: Evidence): boolean {
+  const agreement = agreementOf(instance, before, evidence)
+  return agreement !== null && (agreement.kind !== 'host' || binding !== null)
+}
+
+/** What looks like an id of registrator names a container only where registrator wrote it, or where both say the same. */
+function namedByRegistrator(
+  instance: Instance,
+  parsed: RegistratorId | null,
+  isRegistrators: () => boolean,
+  evidence: Evidence,
+): Located | null {
+  const located = parsed === null ? null : evidence.containers.named(instance.node, parsed.name)
+  if (parsed === null || located === null) return null
+  return bearsOut(instance, parsed, located, evidence) || isRegistrators() ? located : null
+}
+
+/** A container that registers itself writes its host name where registrator writes its own. */
+function selfRegistered(instance: Instance, parsed: RegistratorId | null, evidence: Evidence): Located | null {
+  const located = parsed === null ? null : hostContainer(parsed.host, evidence.containers)
+  const agreement = located === null ? null : agreementOf(instance, located, evidence)
+  return agreement === null || agreement.kind === 'host' ? null : located
+}
+
+/** The container whose host name, as Docker gives them, is the host part of a ServiceID. */
+function hostContainer(host: string, containers: ContainerIndex): Located | null {
+  return isContainerHost(host) ? containers.byPrefix(host) : null
 }
 
 /**
  * A container that was removed and made again under its name, as `docker rm` and `docker run` do, without being registered
- * anew: it has to have what is registered, or its name is all that it has in common.
+ * anew: it has to have what is registered, and the port that this meant, or its name is all that it has in common.
  */
-function successorOf({ name }: Binding, instance: Instance, containers: ContainerIndex): Located | null {
-  const located = name === '' ? null : containers.named(instance.node, name)
-  return located?.container.running && agrees(instance, located, containers) ? located : null
+function successorOf(binding: Binding, instance: Instance, evidence: Evidence): Located | null {
+  const { containers } = evidence
+  const located = binding.name === '' ? null : containers.named(instance.node, binding.name)
+  const agreement = located === null ? null : agreementOf(instance, located, evidence)
+  if (located === null || agreement === null) return null
+  if (agreement.kind === 'published') {
+    // bound at its node, the port was the host's
+    return [agreement.containerPort, instance.port].includes(binding.port) ? located : null
+  }
+  const known = portsOf(located.container, attachedContainer(located, containers))
+  return hasPort(known, instance.port) || hasPort(known, binding.port) ? located : null
 }
 
-/** Whether a container has the address, or publishes the host port, that is registered. */
-function agrees(instance: Instance, located: Located, containers: ContainerIndex): boolean {
-  const attachment = containers.attachment(located)
-  if (attachment.kind === 'host') return true
-  if (attachment.kind !== 'own') return false
-  const { container } = attachment
-  if (container.addresses.includes(instance.address || instance.nodeAddress)) return true
-  const publishers = containers.published(instance.node, instance.port).map((mapping) => mapping.located.container.id)
-  return publishers.includes(located.container.id) || publishers.includes(container.id)
+/** Of an instance whose container no engine lists. */
+function unlisted(
+  instance: Instance,
+  parsed: RegistratorId | null,
+  binding: Binding | null,
+  isRegistrators: () => boolean,
+  { containers, complete, isWholeComplete }: Evidence,
+): Identity {
+  const { node } = instance
+  const given = explicitReferences(instance).find(isIdPrefix) ?? null
+  const unseen = (name: string | null): Unseen => ({
+    kind: 'unseen',
+    id: given ?? binding?.container ?? null,
+    name: given === null ? name : null,
+  })
+  if (parsed !== null && isRegistrators()) {
+    return complete.has(node) ? { kind: 'gone', name: parsed.name } : unseen(parsed.name)
+  }
+  if (binding !== null) {
+    const isGone = isWholeComplete && complete.has(node)
+    return isGone ? { kind: 'gone', name: binding.container.slice(0, 12) } : unseen(null)
+  }
+  // the registrator in that container wrote it, or that container itself: it is not one of another name
+  if (parsed !== null && hostContainer(parsed.host, containers) !== null) return unseen(parsed.name)
+  return given === null ? { kind: 'unknown' } : unseen(null)
 }
 
 /** Meta keys that name the container of an instance, by id or name. */
@@ -181,4 +183,13 @@ function explicitReferences(instance: Instance): readonly string[] {
     references.push(`mesos-${task}`, task)
   }
   return references
+}
+
+/** The first of the references that names a container. */
+function firstOf(references: readonly string[], find: (reference: string) => Located | null): Located | null {
+  for (const reference of references) {
+    const located = find(reference)
+    if (located !== null) return located
+  }
+  return null
 }

@@ -4,7 +4,16 @@ import { addressBook, resolveEndpoints } from '../../src/model/addresses.ts'
 import { bindingOf } from '../../src/model/identity.ts'
 import { entriesField, field, textField } from '../../src/sources/field.ts'
 import { decodeWeaveReport } from '../../src/sources/weave.ts'
-import type { Binding, Container, Endpoint, Engine, Instance, ModelSettings, WeaveReport } from '../../src/types.ts'
+import type {
+  Binding,
+  Container,
+  Endpoint,
+  Engine,
+  Instance,
+  ModelSettings,
+  PublishedPort,
+  WeaveReport,
+} from '../../src/types.ts'
 import { container, engine, fixture, idOf, recorded } from '../support/containers.ts'
 import { type InstanceParts, instance, settings } from '../support/worlds.ts'
 
@@ -46,6 +55,11 @@ function remember(...endpoints: readonly Endpoint[]): ReadonlyMap<string, Bindin
       return binding === undefined ? [] : [[endpoint.instance.key, binding]]
     }),
   )
+}
+
+/** A port that is open on every address of the host. */
+function everywhere(hostPort: number, containerPort: number): PublishedPort {
+  return { hostAddress: '0.0.0.0', hostPort, containerPort }
 }
 
 function web(parts: InstanceParts = {}, id = 'web'): Instance {
@@ -218,16 +232,15 @@ describe('what Docker knows of an instance', () => {
     expect(show(resolveOne(onHost, { ...known, settings: { fallback: 'node' } }))).toBe('192.0.2.1:8080 node')
   })
 
-  it.each<[string, InstanceParts, string]>([
-    ['a meta key with its id', { meta: { container_id: idOf('a1') } }, 'any'],
-    ['a meta key with the id as Docker prints it', { meta: { 'container-id': idOf('a1').slice(0, 12) } }, 'any'],
-    ['a meta key with its name', { meta: { 'docker-id': 'web-1' } }, 'any'],
-    ['a tag of Marathon', { tags: ['marathon-task:web.1234'] }, 'any'],
-    ['the ServiceID of registrator, in a container of its own', {}, '0123456789ab:web-1:8080'],
-  ])('it is found by %s', (_case, parts, id) => {
+  it.each<[string, InstanceParts]>([
+    ['a meta key with its id', { meta: { container_id: idOf('a1') } }],
+    ['a meta key with the id as Docker prints it', { meta: { 'container-id': idOf('a1').slice(0, 12) } }],
+    ['a meta key with its name', { meta: { 'docker-id': 'web-1' } }],
+    ['a tag of Marathon', { tags: ['marathon-task:web.1234'] }],
+  ])('it is found by %s', (_case, parts) => {
     const task = container('c3', 'mesos-web.1234', { addresses: ['10.2.1.5'] })
     const containers = 'tags' in parts ? engine(task) : engine(one)
-    expect(show(resolveOne(web({ address: '192.0.2.1', ...parts }, id), { engines: { host1: containers } }))).toBe(
+    expect(show(resolveOne(web({ address: '192.0.2.1', ...parts }), { engines: { host1: containers } }))).toBe(
       '10.2.1.5:8080 docker',
     )
   })
@@ -379,10 +392,121 @@ describe('a container that was made again under its name, without being register
     }
   })
 
-  it('is not one of that name which has nothing that is registered', () => {
-    const registered = web({ address: '10.2.1.5' })
+  it.each<[string, InstanceParts, Partial<Container>]>([
+    ['which has nothing that is registered', {}, {}],
+    ['whose host port is what was registered as its own', {}, { published: [everywhere(8080, 8080)] }],
+    ['in the network of its host', {}, { network: { kind: 'host' }, addresses: [] }],
+    ['that has the address and another port', {}, { addresses: ['10.2.1.5'], ports: [9090], published: [] }],
+    [
+      'that publishes another port by it',
+      { address: '', port: 8081 },
+      { ports: [9090], published: [everywhere(8081, 9090)] },
+    ],
+    [
+      'whose port is open on another address',
+      { address: '', port: 8081 },
+      { published: [{ ...everywhere(8081, 8080), hostAddress: '127.0.0.1' }] },
+    ],
+  ])('is not one of that name %s', (_case, parts, other) => {
+    const registered = web({ address: '10.2.1.5', ...parts })
     const bindings = remember(resolveOne(registered, { engines: { host1: engine(first) } }))
-    expect(show(resolveOne(registered, { engines: { host1: engine(buried, next) }, bindings }))).toBe('dead')
+    expect(bindings.size).toBe(1)
+    const engines = { host1: engine(buried, { ...next, ...other }) }
+    expect(show(resolveOne(registered, { engines, bindings }))).toBe('dead')
+  })
+
+  it('in the network of its host is found by the port, registered with the address of the host', () => {
+    const onHost = { ...next, network: { kind: 'host' }, addresses: [], published: [] } as const
+    const registered = web({ address: '', port: 8080 })
+    const known = { settings: { fallback: 'node' } } as const
+    const publishing = { ...first, addresses: [], published: [everywhere(8080, 8080)] }
+    const bindings = remember(resolveOne(registered, { ...known, engines: { host1: engine(publishing) } }))
+    const found = resolveOne(registered, { ...known, engines: { host1: engine(buried, onHost) }, bindings })
+    expect(found).toMatchObject({ kind: 'reachable', address: '192.0.2.1', container: { id: next.id } })
+  })
+})
+
+describe('a container that was bound', () => {
+  const one = container('a1', 'web-1', { addresses: ['10.2.1.5'] })
+  const renamed = { ...one, name: 'old' }
+  const namesake = container('b2', 'web-1', { addresses: ['10.2.1.9'], startedAt: '2026-01-02T00:00:00Z' })
+  const named = web({ address: '10.2.1.5' }, 'host1:web-1:8080')
+  const tasked = web({ address: '10.2.1.5', tags: ['marathon-task:web-1'] }, 'task')
+
+  it.each([
+    ['that runs', namesake],
+    ['that was stopped', { ...namesake, running: false, addresses: [] }],
+  ])('and has what is registered comes before one of its name %s', (_case, other) => {
+    for (const registered of [named, tasked]) {
+      const bindings = remember(resolveOne(registered, { engines: { host1: engine(one) } }))
+      const engines = { host1: engine(renamed, other) }
+      expect(resolveOne(registered, { engines, bindings })).toMatchObject({
+        address: '10.2.1.5',
+        container: { id: one.id },
+      })
+      expect(resolveOne({ ...registered, createIndex: 200 }, { engines, bindings })).toMatchObject({
+        container: { id: one.id },
+      })
+    }
+  })
+
+  it('gives way to the one that has its name, once that is what is registered', () => {
+    const bindings = remember(resolveOne(named, { engines: { host1: engine(one) } }))
+    const anew = resolveOne(
+      { ...named, address: '10.2.1.9' },
+      { engines: { host1: engine(renamed, namesake) }, bindings },
+    )
+    expect(anew).toMatchObject({ kind: 'reachable', container: { id: namesake.id } })
+  })
+
+  it('gives way to the one that publishes the port registered since, though it shares the address of the host', () => {
+    const onHost = container('a1', 'any', { network: { kind: 'host' } })
+    const meant = web({ address: '', meta: { container_id: onHost.id } })
+    const known = { settings: { fallback: 'node' } } as const
+    const bindings = remember(resolveOne(meant, { ...known, engines: { host1: engine(onHost) } }))
+    expect(bindings.size).toBe(1)
+    const next = { ...namesake, published: [everywhere(31000, 8080)] }
+    const anew = web({ address: '', port: 31000 })
+    expect(show(resolveOne(anew, { ...known, engines: { host1: engine(onHost, next) }, bindings }))).toBe(
+      '10.2.1.9:8080 docker',
+    )
+  })
+
+  it('comes before one of its name that does not run, wherever it moves', () => {
+    const bindings = remember(resolveOne(named, { engines: { host1: engine(one) } }))
+    const engines = { host1: engine({ ...renamed, addresses: ['10.2.1.7'] }, { ...namesake, running: false }) }
+    expect(show(resolveOne(named, { engines, bindings }))).toBe('10.2.1.7:8080 docker corrected')
+  })
+
+  it('keeps a port that Docker does not know, wherever it moves', () => {
+    const registered = web({ address: '10.2.1.5', port: 9999 })
+    const bindings = remember(resolveOne(registered, { engines: { host1: engine(one) } }))
+    const engines = { host1: engine({ ...one, addresses: ['10.2.1.9'] }) }
+    expect(show(resolveOne(registered, { engines, bindings }))).toBe('10.2.1.9:9999 docker corrected')
+  })
+})
+
+describe('a container found by its name alone', () => {
+  const other = container('b2', 'web-1', { addresses: ['10.2.1.9'] })
+
+  it.each([
+    ['where it is registered elsewhere', '10.2.1.5'],
+    ['where the address of its host is registered', '192.0.2.1'],
+  ])('is not served by a port that it has not, %s', (_case, address) => {
+    const registered = web({ address, port: 9090 }, 'host1:web-1:9090')
+    expect(show(resolveOne(registered, { engines: { host1: engine(other) } }))).toBe('bad-port')
+    expect(show(resolveOne(registered, { engines: { host1: engine({ ...other, ports: [] }) } }))).toBe(
+      `10.2.1.9:9090 docker${address === '10.2.1.5' ? ' corrected' : ''}`,
+    )
+  })
+
+  it('is not served for the one before it, whose address it was given, by a port that it has not', () => {
+    const registered = web({ address: '10.2.1.5', port: 9090 }, 'host1:web-1:9090')
+    const first = container('a1', 'web-1', { addresses: ['10.2.1.5'], ports: [9090] })
+    const bindings = remember(resolveOne(registered, { engines: { host1: engine(first) } }))
+    const engines = { host1: engine({ ...other, addresses: ['10.2.1.5'] }) }
+    expect(show(resolveOne(registered, { engines, bindings }))).toBe('bad-port')
+    expect(show(resolveOne(registered, { engines }))).toBe('10.2.1.5:9090 catalog')
   })
 })
 
@@ -396,12 +520,97 @@ describe('what looks like an id of registrator', () => {
     expect(show(resolveOne(web({ address: '10.2.1.5' }, 'prod:api:8080'), { engines }))).toBe('10.2.1.5:8080 catalog')
   })
 
+  it.each<[string, Partial<Container>]>([
+    ['publishes the port, registered with the address of a container', { published: [everywhere(8080, 8080)] }],
+    ['uses the network of its host, whose address is not registered', { addresses: [], network: { kind: 'host' } }],
+  ])('names no container that only %s', (_case, parts) => {
+    const known = { engines: { host1: engine({ ...redis, ...parts }, own) } }
+    const both = ['prod:redis:8080', 'prod:api:8080'].map((id) => web({ address: '10.2.1.5' }, id))
+    expect(resolveAll(both, known).map(show)).toEqual(['10.2.1.5:8080 catalog', '10.2.1.5:8080 catalog'])
+  })
+
+  it('names no container that has the address and another port', () => {
+    const one = web({ address: '10.2.1.3', port: 9999 }, 'prod:redis:9999')
+    const another = web({ address: '10.2.1.5' }, 'prod:api:8080')
+    expect(resolveAll([one, another], { engines }).map(show)).toEqual([
+      '10.2.1.3:9999 catalog',
+      '10.2.1.5:8080 catalog',
+    ])
+  })
+
+  it('names its container by the port of the host that leads to it', () => {
+    const published = { engines: { host1: engine({ ...redis, published: [everywhere(31000, 8080)] }) } }
+    const onHost = web({ address: '192.0.2.1', port: 31000 }, 'vm7:redis:8080')
+    expect(show(resolveOne(onHost, published))).toBe('10.2.1.3:8080 docker')
+    const moved = web({ address: '192.0.2.1', port: 31999 }, 'vm7:redis:8080')
+    expect(resolveAll([onHost, { ...moved, key: 'moved' }], published).map(show)).toEqual([
+      '10.2.1.3:8080 docker',
+      '10.2.1.3:8080 docker',
+    ])
+  })
+
+  it('binds nobody to what an engine that does not answer said last', () => {
+    const silent = resolveOne(web({ address: '10.2.1.3' }, 'prod:redis:8080'), { engines, stale: ['host1'] })
+    expect(silent).toMatchObject({ kind: 'reachable', address: '10.2.1.3', container: null })
+    const moved = engine({ ...redis, addresses: ['10.2.1.9'] }, { ...own, addresses: ['10.2.1.3'] })
+    const later = resolveOne(silent.instance, { engines: { host1: moved }, bindings: remember(silent) })
+    expect(later).toMatchObject({ kind: 'reachable', address: '10.2.1.3', container: { id: own.id } })
+  })
+
   it('names its container where both say the same, and proves its host part', () => {
     const one = web({ address: '10.2.1.3' }, 'vm7:redis:8080')
     const moved = web({ address: '10.2.1.77' }, 'vm7:redis-prod-17:8080')
     const [found, corrected] = resolveAll([one, moved], { engines })
     expect(found).toMatchObject({ kind: 'reachable', container: { id: redis.id } })
     expect(corrected && show(corrected)).toBe('10.2.1.5:8080 docker corrected')
+  })
+})
+
+describe('a ServiceID that begins with the host name of a container', () => {
+  const id = idOf('0123456789ab')
+  const own = container(id, 'shop-17', { addresses: ['10.2.1.5'] })
+  const shop = container('a1', 'shop', { addresses: ['10.2.1.3'] })
+  const registered = web({ address: '10.2.1.5' }, '0123456789ab:shop:8080')
+
+  it.each([
+    ['alone', engine(own)],
+    ['beside one of the name that it gave its service', engine(own, shop)],
+  ])('which has what is registered is of that container, %s', (_case, containers) => {
+    expect(resolveOne(registered, { engines: { host1: containers } })).toMatchObject({
+      address: '10.2.1.5',
+      container: { id },
+    })
+  })
+
+  it('and no other: not of one that has the address now', () => {
+    const thief = container('b2', 'thief', { addresses: ['10.2.1.5'] })
+    const engines = { host1: engine({ ...own, addresses: ['10.2.1.9'] }, thief) }
+    expect(show(resolveOne(registered, { engines }))).toBe('address-reused')
+  })
+
+  it('is of the container that it names, where registrator in that container writes of others what is so', () => {
+    const registrator = container(id, 'registrator', { addresses: ['10.2.1.8'] })
+    const engines = { host1: engine(registrator, shop, container('c3', 'blog', { addresses: ['10.2.1.7'] })) }
+    const both = [registered, web({ address: '10.2.1.7' }, '0123456789ab:blog:8080')]
+    expect(resolveAll(both, { engines }).map(show)).toEqual(['10.2.1.3:8080 docker corrected', '10.2.1.7:8080 catalog'])
+  })
+
+  it('and a port that Docker does not know is served, where its container has the name and the address', () => {
+    const engines = { host1: engine({ ...own, addresses: [] }, { ...shop, addresses: ['10.2.1.5'] }) }
+    expect(show(resolveOne({ ...registered, id: '0123456789ab:shop:9999', port: 9999 }, { engines }))).toBe(
+      '10.2.1.5:9999 catalog',
+    )
+  })
+
+  it('is of no container, where it only looks like that', () => {
+    const engines = { host1: engine(shop, container('b2', 'shop-18', { addresses: ['10.2.1.5'] })) }
+    expect(show(resolveOne(registered, { engines }))).toBe('10.2.1.5:8080 catalog')
+    expect(show(resolveOne({ ...registered, address: '10.2.1.77' }, { engines }))).toBe('10.2.1.77:8080 catalog')
+  })
+
+  it('gives the port of the container with an address given for heddle, though no engine tells', () => {
+    const tagged = { ...registered, address: '192.0.2.1', port: 32768, weaveAddress: '10.2.1.7' }
+    expect(show(resolveOne(tagged))).toBe('10.2.1.7:8080 weave-address')
   })
 })
 
@@ -470,7 +679,7 @@ describe('the word of an engine that does not answer', () => {
     const engines = { host1: engine(one) }
     const bindings = remember(resolveOne(named, { engines }))
     const anew = resolveOne({ ...named, createIndex: 200 }, { engines, stale: ['host1'], bindings })
-    expect(anew).toMatchObject({ kind: 'reachable', address: '10.2.1.5', container: { id: one.id } })
+    expect(anew).toMatchObject({ kind: 'reachable', address: '10.2.1.5', container: null })
   })
 
   it('is still the best that is known for an address that only Docker gave', () => {
@@ -518,23 +727,29 @@ describe('a ServiceID whose container does not exist', () => {
   const engines = { host1: engine(other) }
   const ghost = (host: string) => web({ address: '10.2.1.5' }, `${host}:web-1:8080`)
 
-  it.each(['host1', 'vm7'])('of host %s is dropped once the host part is known as a registrator', (host) => {
-    const witness = web({ address: '10.2.1.6' }, `${host}:other:8080`)
-    const [endpoint] = resolveAll([ghost(host), witness], { engines })
-    expect(endpoint && show(endpoint)).toBe('container-gone')
-  })
-
-  it('is dropped where registrator runs in a container, which has a name of its own', () => {
-    expect(show(resolveOne(ghost('0123456789ab'), { engines }))).toBe('container-gone')
-  })
+  it.each(['host1', 'vm7', '0123456789ab'])(
+    'of host %s is dropped once the host part is known as a registrator',
+    (host) => {
+      const witness = web({ address: '10.2.1.6' }, `${host}:other:8080`)
+      const [endpoint] = resolveAll([ghost(host), witness], { engines })
+      expect(endpoint && show(endpoint)).toBe('container-gone')
+    },
+  )
 
   it('counts with the first label of the name of its node', () => {
     const known = { engines: { 'host1.example.com': engine(other) } }
     expect(show(resolveOne({ ...ghost('host1'), node: 'host1.example.com' }, known))).toBe('container-gone')
   })
 
-  it('is kept while nothing shows that registrator wrote it', () => {
-    expect(show(resolveOne(ghost('app'), { engines }))).toBe('10.2.1.5:8080 catalog')
+  it.each(['app', '0123456789ab'])('of host %s is kept while nothing shows that registrator wrote it', (host) => {
+    expect(show(resolveOne(ghost(host), { engines }))).toBe('10.2.1.5:8080 catalog')
+  })
+
+  it('is kept when only a container in the network of the host bears the host part out', () => {
+    const onHost = container('c3', 'consul', { network: { kind: 'host' }, ports: [8500] })
+    const witness = web({ address: '', port: 8500 }, 'prod:consul:8500')
+    const [endpoint] = resolveAll([ghost('prod'), witness], { engines: { host1: engine(other, onHost) } })
+    expect(endpoint && show(endpoint)).toBe('10.2.1.5:8080 catalog')
   })
 
   it('is kept when another node proves its host part', () => {
@@ -594,6 +809,8 @@ describe('an address given for heddle', () => {
     expect(show(resolveOne(tagged))).toBe('10.2.1.7:8080 weave-address')
   })
 })
+
+const emptyReport: WeaveReport = { domain: 'weave.local', peers: [], names: [], owned: new Map() }
 
 describe('the report of a weave router', () => {
   const range = { cidr: '10.32.0.0/16', reserved: [] }
@@ -680,6 +897,76 @@ describe('the report of a weave router', () => {
     ).toBe('10.32.7.5:8080 catalog')
   })
 
+  describe('names the container that an address was handed out to', () => {
+    const own = idOf('a1')
+    const one = instance('wa', 'host1:wa:8080', { address: '10.32.7.5' })
+    const nameOf = (name: string) => ({
+      hostname: `${name}.weave.local`,
+      peer: 'any',
+      containerId: own,
+      address: '10.32.9.9',
+    })
+    const found = '10.32.7.5:8080 catalog'
+    const bound = remember(
+      resolveOne(
+        { ...one, id: 'task' },
+        {
+          settings: range,
+          engines: { host1: engine(container('b2', 'other', { addresses: ['10.32.7.5'] })) },
+        },
+      ),
+    )
+
+    it.each<[string, string, InstanceParts & { id?: string }, Known]>([
+      ['one that nobody else tells of', found, {}, {}],
+      ['one that its silent engine has not told of', found, {}, { engines: { host1: engine() }, stale: ['host1'] }],
+      ['one that weave has the name of', found, {}, { weave: { ...emptyReport, names: [nameOf('wa')] } }],
+      [
+        'one that weave has another name of',
+        'address-reused',
+        {},
+        { weave: { ...emptyReport, names: [nameOf('wb')] } },
+      ],
+      [
+        'one that Docker has another name of',
+        'address-reused',
+        {},
+        { engines: { host1: engine(container('a1', 'wb')) }, stale: ['host1'] },
+      ],
+      [
+        'one that runs on another host',
+        'address-reused',
+        {},
+        { engines: { host1: engine(), host2: engine(container('a1', 'wa')) }, stale: ['host1'] },
+      ],
+      ['the one that is meant', found, { id: 'any', meta: { container_id: own.slice(0, 12) } }, {}],
+      ['another one than is meant', 'address-reused', { id: 'any', meta: { container_id: idOf('b2') } }, {}],
+      [
+        'another one than was bound',
+        'address-reused',
+        { id: 'task' },
+        { engines: { host1: engine() }, stale: ['host1'], bindings: bound },
+      ],
+    ])('%s: %s', (_case, expected, parts, known) => {
+      const report = { ...(known.weave ?? emptyReport), owned: new Map([[own, ['10.32.7.5']]]) }
+      expect(
+        show(
+          resolveOne(
+            { ...one, ...parts, meta: new Map(Object.entries(parts.meta ?? {})) },
+            { ...known, settings: range, weave: report },
+          ),
+        ),
+      ).toBe(expected)
+    })
+
+    it('which bears out what registrator wrote of it', () => {
+      const engines = { host1: engine(container('a1', 'wa', { addresses: ['172.17.0.2'] })) }
+      const report = { ...emptyReport, owned: new Map([[own, ['10.32.7.5']]]) }
+      const both = [web({ address: '10.32.7.5' }, 'vm7:wa:8080'), web({ address: '10.32.7.6' }, 'vm7:wb:8080')]
+      expect(resolveAll(both, { engines, settings: range, weave: report }).map(show)).toEqual([found, 'container-gone'])
+    })
+  })
+
   it('absence from it proves nothing against the catalog', () => {
     const listed = instance('web', 'web', { address: '10.32.9.9' })
     expect(show(resolveOne(listed, known))).toBe('10.32.9.9:8080 catalog')
@@ -703,8 +990,38 @@ describe('an instance that no source finds', () => {
     expect(show(resolveOne({ ...one, address: 'db.example.com' }, atNode))).toBe('bad-address')
     const published = [{ hostAddress: '198.51.100.7', hostPort: 31000, containerPort: 8080 }]
     const engines = { host1: engine(container('a1', 'any', { published })) }
-    expect(show(resolveOne(one, { ...atNode, engines }))).toBe('192.0.2.1:31000 node')
+    expect(show(resolveOne(one, { ...atNode, engines }))).toBe('bad-port')
   })
+
+  it('is bound to the container that publishes the port, which nobody else is served by', () => {
+    const published = [{ hostAddress: '0.0.0.0', hostPort: 31000, containerPort: 8080 }]
+    const own = container('a1', 'any', { addresses: ['172.30.0.2'], published })
+    const one = web({ address: '192.0.2.1', port: 31000 })
+    const before = resolveOne(one, { ...atNode, engines: { host1: engine(own) } })
+    expect(show(before)).toBe('192.0.2.1:31000 node')
+    const buried = { ...own, running: false, addresses: [], published: [] }
+    const at = (next: Container) =>
+      show(resolveOne(one, { ...atNode, engines: { host1: engine(buried, next) }, bindings: remember(before) }))
+    expect(at(container('b2', 'thief', { addresses: ['172.30.0.3'], published }))).toBe('dead')
+    expect(at({ ...own, id: idOf('b2') })).toBe('192.0.2.1:31000 node')
+  })
+
+  it.each<[string, readonly PublishedPort[], string]>([
+    ['the port of the container', [everywhere(8080, 9090), everywhere(31001, 8080)], '192.0.2.1:31001 node'],
+    [
+      'an address of the host that its node is not known by',
+      [{ ...everywhere(31001, 8080), hostAddress: '192.0.2.99' }],
+      'bad-port',
+    ],
+    ['the address of its node', [{ ...everywhere(31001, 8080), hostAddress: '192.0.2.1' }], '192.0.2.1:31001 node'],
+  ])(
+    'is served by what is published of %s, registered with an address that only its host knows',
+    (_case, published, expected) => {
+      const own = container('a1', 'pub', { addresses: ['172.30.0.2'], ports: [8080, 9090], published })
+      const one = web({ address: '172.30.0.2' }, 'host1:pub:8080')
+      expect(show(resolveOne(one, { ...atNode, engines: { host1: engine(own) } }))).toBe(expected)
+    },
+  )
 
   it('is served by the port that its container publishes now, and by no other', () => {
     const publish = (hostPort: number) => [{ hostAddress: '0.0.0.0', hostPort, containerPort: 8080 }]
