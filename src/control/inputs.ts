@@ -7,7 +7,17 @@ import { describeProblems } from '../settings/problems.ts'
 import { modelSettings, renderSettings } from '../settings/projections.ts'
 import type { Settings } from '../settings/schema.ts'
 import { watchFile } from '../sources/watched-file.ts'
-import type { LoopSettings } from './parts.ts'
+import type { ModelSettings, Ms, RenderSettings } from '../types.ts'
+import type { PacingSettings } from './pacing.ts'
+
+/** What the loop needs to know of the settings. */
+export interface LoopSettings extends PacingSettings {
+  readonly model: ModelSettings
+  readonly render: RenderSettings
+  readonly persist: Ms
+  /** How old files may be that a HAProxy of ours is started with before the catalog has spoken; Infinity: any age. */
+  readonly maxStartAge: Ms
+}
 
 /** Settings and templates in force. A wrong new version of either is a notice, and the old one stays. */
 export interface Inputs {

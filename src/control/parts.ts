@@ -1,19 +1,10 @@
 import type { WorldWatch } from '../sources/world.ts'
-import type { Memory, ModelSettings, Ms, RenderSettings, RevisionRecord } from '../types.ts'
+import type { Memory, RevisionRecord } from '../types.ts'
 import type { Target } from './apply.ts'
 import type { Wakes } from './flow.ts'
 import type { Inputs } from './inputs.ts'
 import type { Journal } from './journal.ts'
-import type { PacingSettings } from './pacing.ts'
 import type { State, Turn } from './state.ts'
-
-export interface LoopSettings extends PacingSettings {
-  readonly model: ModelSettings
-  readonly render: RenderSettings
-  readonly persist: Ms
-  /** How old files may be that a HAProxy of ours is started with before the catalog has spoken; Infinity: any age. */
-  readonly maxStartAge: Ms
-}
 
 export interface LoopParts {
   readonly version: string

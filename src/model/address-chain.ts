@@ -7,7 +7,7 @@ import { hasPort, hostPort, movedPort, ownPort, portsOf } from './container-port
 import { attachedContainer, type Located } from './containers.ts'
 import { noSuchPort, notRunning, reachable, registeredText, reused, reusedInWeave, unresolved } from './endpoints.ts'
 import type { Identity, Unseen } from './identity.ts'
-import { isContainerHost } from './registrator.ts'
+import { isContainerHost } from './registrator-id.ts'
 
 type Known = Extract<Identity, { kind: 'container' }>
 

@@ -2,7 +2,7 @@ import type { Binding, Instance, ModelSettings } from '../types.ts'
 import { registeredAddress } from './agreement.ts'
 import type { Evidence } from './identity.ts'
 import type { AddressVerdict } from './ipv4.ts'
-import type { RegistratorId } from './registrator.ts'
+import type { RegistratorId } from './registrator-id.ts'
 
 /** Everything known about addresses at one moment, indexed. */
 export interface AddressBook extends Evidence {

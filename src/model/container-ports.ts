@@ -1,5 +1,5 @@
 import type { Container } from '../types.ts'
-import type { RegistratorId } from './registrator.ts'
+import type { RegistratorId } from './registrator-id.ts'
 
 export type Ports = Pick<Container, 'ports' | 'published'>
 

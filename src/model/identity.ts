@@ -3,7 +3,8 @@ import type { Binding, Endpoint, Instance } from '../types.ts'
 import { agreementOf, registeredAddress, type Whereabouts } from './agreement.ts'
 import { hasPort, portsOf } from './container-ports.ts'
 import { attachedContainer, type ContainerIndex, isIdPrefix, type Located } from './containers.ts'
-import { bearsOut, isContainerHost, type RegistratorId } from './registrator.ts'
+import { bearsOut } from './registrator.ts'
+import { isContainerHost, type RegistratorId } from './registrator-id.ts'
 
 /** Which container an instance is. */
 export type Identity =
