@@ -8,11 +8,12 @@ function hex(text: string, digits: number): string {
 }
 
 /**
- * The name of a service where HAProxy sees it: its own, or `x:` and 12 hexadecimal digits for one that HAProxy
- * could not carry or that could be taken for something else in a file, a map or a command.
+ * The name of a service where HAProxy sees it: its own, or `x:` and 24 hexadecimal digits for one that HAProxy
+ * could not carry or that could be taken for something else in a file, a map or a command. So many that nobody finds a
+ * second name with the same ones.
  */
 export function safeServiceName(service: string): string {
-  return safeName.test(service) ? service : `x:${hex(service, 12)}`
+  return safeName.test(service) ? service : `x:${hex(service, 24)}`
 }
 
 /** 6 hexadecimal digits over the options of a section: two routes of one service that agree in them share a backend. */

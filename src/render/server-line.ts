@@ -1,7 +1,7 @@
 import type { BackendId, Balance, SectionOptions, Server, ServerState } from '../types.ts'
 
 const quad = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)$/
-const backendId = /^(?:[A-Za-z0-9._-]{1,63}|x:[0-9a-f]{12})(?::[0-9a-f]{6})?$/
+const backendId = /^(?:[A-Za-z0-9._-]{1,63}|x:[0-9a-f]{24})(?::[0-9a-f]{6})?$/
 const cookieName = /^[A-Za-z0-9_-]{1,64}$/
 const balances: ReadonlySet<string> = new Set(['roundrobin', 'leastconn', 'first', 'source'] satisfies Balance[])
 

@@ -73,7 +73,7 @@ describe('routes of services', () => {
 
   it('name the backend of a service with an odd name safely', () => {
     const decision = decideFor([routed('we b\nbackend evil', ['a.example'])])
-    expect(decision.model.routes[0]?.backend).toMatch(/^x:[0-9a-f]{12}$/)
+    expect(decision.model.routes[0]?.backend).toMatch(/^x:[0-9a-f]{24}$/)
   })
 
   it('are 64 a service at most', () => {

@@ -66,7 +66,7 @@ describe('values of routes.map', () => {
 
   it('never shows a service name that HAProxy could misread', () => {
     const odd = backend('a b\n|x', [])
-    expect(odd.id).toMatch(/^x:[0-9a-f]{12}$/)
+    expect(odd.id).toMatch(/^x:[0-9a-f]{24}$/)
     expect(valueFor(route('a.test', odd))).toBe(`${odd.id}|${odd.id}`)
     expect(valueFor(route('a.test', 'a b\n|x', { redirect: to(301, '/x') }))).toContain(`|${odd.id}|`)
   })

@@ -125,7 +125,7 @@ const services = [
   'a.b',
   'ünï',
   'a b\n  server x',
-  'x:0123456789ab',
+  'x:0123456789abcdef01234567',
 ]
 
 /** Few, so that matches meet. */
