@@ -26,7 +26,7 @@ export interface Observation<T> {
   readonly at: Ms
 }
 
-/** Aggregated status of all checks of an instance and of its node, as Consul's own DNS and UI see it. */
+/** The worst of all checks of an instance and of its node; other than in Consul's own UI, critical goes beyond maintenance. */
 export type Health = 'passing' | 'warning' | 'critical' | 'maintenance'
 
 /** One registered copy of a service. Text fields are the catalog's own and untrusted. */

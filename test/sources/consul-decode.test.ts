@@ -117,8 +117,13 @@ describe('health', () => {
     ['critical', [check('warning'), check('critical'), check('passing')]],
     ['critical', [check('passing'), check('critical', { ServiceID: '' })]],
     ['warning', [check('passing'), check('warning', { ServiceID: '', CheckID: 'serfHealth' })]],
-    ['maintenance', [check('critical', { ServiceID: '', CheckID: '_node_maintenance' }), check('critical')]],
+    ['maintenance', [check('critical', { ServiceID: '', CheckID: '_node_maintenance' }), check('warning')]],
     ['maintenance', [check('critical', { CheckID: '_service_maintenance:shop-1' }), check('passing')]],
+    // what is broken gets nobody, though maintenance lets sticky users finish; whichever came first
+    ['critical', [check('critical', { ServiceID: '', CheckID: '_node_maintenance' }), check('critical')]],
+    ['critical', [check('critical'), check('critical', { CheckID: '_service_maintenance:shop-1' })]],
+    ['critical', [check('critical', { CheckID: '_service_maintenance:shop-1' }), check('critical')]],
+    ['critical', [check('critical', { ServiceID: '' }), check('critical', { CheckID: '_service_maintenance:shop-1' })]],
     ['passing', [check('passing'), check('critical', { ServiceID: 'shop-2' })]],
     // what is not understood does not serve
     ['critical', [check('flying')]],

@@ -184,7 +184,11 @@ function decodeMeta(raw: unknown, prefix: string): ReadonlyMap<string, string> {
   return meta
 }
 
-const severity: readonly Health[] = ['passing', 'warning', 'critical', 'maintenance']
+/**
+ * Critical goes beyond maintenance, other than in Consul's own summary: maintenance lets sticky users finish, and what is
+ * broken is to get nobody, whichever of the two came first. The check that maintenance consists of is not such a critical one.
+ */
+const severity: readonly Health[] = ['passing', 'warning', 'maintenance', 'critical']
 
 function worse(a: Health, b: Health): Health {
   return severity.indexOf(a) >= severity.indexOf(b) ? a : b
