@@ -56,13 +56,19 @@ export interface Catalog {
   readonly services: ReadonlyMap<string, readonly Instance[]>
 }
 
+/** What the catalog source last learned of one partition. What a doubtful value has is right; what it lacks may be there. */
+export interface PartitionObservation extends Observation<readonly Instance[]> {
+  /** Keys of the instances that may be there though a doubtful value lacks them; without it: any that were ever known. */
+  readonly hidden?: ReadonlySet<string>
+}
+
 /**
  * What the catalog source last learned, cut into partitions: nodes or services, by name.
  * A partition that is not in the map has left by a clean answer.
  */
 export interface CatalogObservation {
   readonly by: 'node' | 'service'
-  readonly partitions: ReadonlyMap<string, Observation<readonly Instance[]>>
+  readonly partitions: ReadonlyMap<string, PartitionObservation>
 }
 
 /** A TCP port of a container that its host publishes. */

@@ -1,8 +1,18 @@
-import type { Catalog, CatalogObservation, Engine, Instance, Observation, WeaveReport, World } from '../types.ts'
+import type {
+  Catalog,
+  CatalogObservation,
+  Engine,
+  Instance,
+  Observation,
+  PartitionObservation,
+  WeaveReport,
+  World,
+} from '../types.ts'
 
 /**
- * Decides what of the newest observations may be believed. Pure. Now: an answer that is not fresh takes nothing
- * away and adds nothing; what was admitted before stays. Rules for large or doubtful removals belong here too.
+ * Decides what of the newest observations may be believed. Pure. A stale one changes nothing: what was admitted before
+ * stays. A doubtful one takes nothing away that it may only hide, and all else of it counts: health, addresses, arrivals.
+ * Rules for large removals belong here too.
  */
 
 export const emptyCatalog: Catalog = { services: new Map() }
@@ -13,8 +23,8 @@ type Partitions = ReadonlyMap<string, readonly Instance[]>
 const cuts = new WeakMap<Catalog, { readonly by: CatalogObservation['by']; readonly partitions: Partitions }>()
 
 /**
- * The catalog to go on with. A partition whose evidence is not fresh keeps its instances of `before`; one that is
- * gone from the observation has left. Costs as much as has changed: `before` itself is returned when nothing has.
+ * The catalog to go on with. A partition that is gone from the observation has left. Costs as much as has changed:
+ * `before` itself is returned when nothing has.
  */
 export function admitCatalog(before: Catalog, observation: CatalogObservation): Catalog {
   const prior = partitionsOf(before, observation.by)
@@ -22,7 +32,7 @@ export function admitCatalog(before: Catalog, observation: CatalogObservation): 
   const touched = new Map<string, readonly Instance[]>()
   for (const [name, partition] of observation.partitions) {
     const known = prior.get(name)
-    const believed = partition.evidence === 'fresh' ? partition.value : (known ?? partition.value)
+    const believed = known === undefined ? partition.value : believe(known, partition)
     next.set(name, believed)
     if (believed !== known) touched.set(name, believed)
   }
@@ -31,6 +41,23 @@ export function admitCatalog(before: Catalog, observation: CatalogObservation): 
   const catalog = { services: regroup(before, prior, touched, observation.by) }
   cuts.set(catalog, { by: observation.by, partitions: next })
   return catalog
+}
+
+/** `known` itself when that is what there still is. */
+function believe(known: readonly Instance[], { evidence, value, hidden }: PartitionObservation): readonly Instance[] {
+  switch (evidence) {
+    case 'fresh':
+      return value
+    case 'stale':
+      return known
+    case 'doubtful': {
+      const shown = new Set(value.map(({ key }) => key))
+      const kept = known.filter(({ key }) => !shown.has(key) && hidden?.has(key) !== false)
+      if (kept.length === 0) return value
+      const all = [...value, ...kept].sort(byKey)
+      return sameItems(known, all) ? known : all
+    }
+  }
 }
 
 function partitionsOf(catalog: Catalog, by: CatalogObservation['by']): Partitions {
