@@ -158,6 +158,19 @@ describe.each(['nodes', 'services'] as const)('watching by %s,', (watch) => {
   })
 })
 
+it('waits for what can not be read as long as it has patience, not until the next answer', async () => {
+  const consul = await fakeConsul()
+  consul.register(alone('good'))
+  consul.register(alone('bad'))
+  consul.setFault(({ path }, response) => path.endsWith('/bad') && response.writeHead(500).end() !== undefined)
+  // the next attempt is minutes away
+  const begun = performance.now()
+  const source = watchConsul(consul, {}, { random: () => 1000, patience: 700 })
+  await eventually(() => expect(source.value().partitions.size).toBe(2))
+  expect(performance.now() - begun).toBeGreaterThan(650)
+  expect(source.partition('good')).toMatchObject({ evidence: 'fresh', value: [{ id: 'a' }] })
+})
+
 describe('errors', () => {
   it('are told by where they were met', async () => {
     const consul = await fakeConsul()

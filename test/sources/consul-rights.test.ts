@@ -103,6 +103,33 @@ describe.each(ways)('by %s, the catalog', (watch) => {
   })
 })
 
+it.each(['/catalog/node/host1', '/catalog/services'])(
+  'an instance is not gone because rights came back just before %s told of them',
+  async (path) => {
+    const consul = await started()
+    consul.grant('full', allRights)
+    const source = watchConsul(consul, { token: 'full' }, { wait: 200 })
+    await source.fresh()
+    let isSought = false
+    consul.setFault((asked) => {
+      isSought ||= asked.path.startsWith('/health/service/')
+      if (isSought && asked.path === path) {
+        consul.setFault(null)
+        consul.grant('full', allRights)
+      }
+      return false
+    })
+    consul.grant('full', onlyNodes)
+    consul.register(shop('shop-1', { port: 81 }))
+    await eventually(() => expect(isSought).toBe(true))
+    await eventually(() => expect(source.partition('host1').value).toMatchObject([{ id: 'db-1' }, { port: 81 }]))
+    const seen = source.reports.flatMap(({ value }) => value?.partitions.get('host1') ?? [])
+    const has = (id: string) =>
+      seen.every(({ value, hidden }) => value.some((each) => each.id === id) || hidden?.has(`host1/${id}`))
+    expect(['db-1', 'shop-1'].filter(has)).toEqual(['db-1', 'shop-1'])
+  },
+)
+
 it('a service that a blocking answer has without its instances, and does not say why, is made sure of', async () => {
   const consul = await started()
   consul.grant('full', allRights)

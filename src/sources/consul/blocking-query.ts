@@ -8,8 +8,8 @@ export interface Told {
   readonly answer: Answer
   /** It came without waiting and from a leader that made sure: it outranks all that was known. */
   readonly isResync: boolean
-  /** Why this answer may be an artefact of a fault; null: it may be believed. */
-  readonly doubt: string | null
+  /** Its index is lower than the one before, says this: it may be of the past, or of an agent that has only part of the catalog. */
+  readonly relapse: string | null
 }
 
 /** What became of an answer. A doubtful one is asked for anew: the next may be better long before its index moves. */
@@ -24,8 +24,6 @@ export interface Query {
   /** Awaited before the query is issued again. A failure it returns is treated as one of the query itself. */
   readonly onAnswer: (told: Told) => Promise<Taken> | Taken
   readonly onFailure: (failure: Failure) => void
-  /** Why the answer is doubtful for its own sake. */
-  readonly judge: (answer: Answer) => string | null
 }
 
 /** After an error. */
@@ -39,7 +37,8 @@ const unblocked: Ms = 500
  * Keeps one blocking query going until `signal` is aborted. The index is opaque but for its order: it is taken from
  * clean answers only; the first query, and the one after any error or after an index that fell, go without it and
  * ask for a consistent answer, since an index from before a wipe blocks for a whole wait and an agent that has just
- * started answers others with part of its catalog.
+ * started answers others with part of its catalog. After a doubtful answer the query goes on from its index, so that no change is
+ * missed, but blocks for the time of a backoff only, and if nothing came of that is asked anew: a right that is given back moves no index.
  */
 export async function followQuery(
   client: Client,
@@ -49,6 +48,7 @@ export async function followQuery(
 ): Promise<void> {
   const leave = client.connections.join()
   let failures = 0
+  let doubts = 0
   let index = query.from
   let startedAt = Number.NEGATIVE_INFINITY
   let interval = query.interval
@@ -58,23 +58,29 @@ export async function followQuery(
       if (signal.aborted) return
       startedAt = performance.now()
       const sent = index
-      const answer = await client.read(query.read, { index: sent, consistent: sent === null }, signal)
+      const limit = doubts === 0 ? {} : { wait: Math.ceil(backoff(doubts, doubtRetry, random())) + 1 }
+      const answer = await client.read(query.read, { index: sent, consistent: sent === null, ...limit }, signal)
       if (signal.aborted) return
       const taken = answer.kind === 'failed' ? answer : await tell(query, answer, sent)
       if (signal.aborted) return
-      if (taken !== null) {
-        const isDoubtful = taken === 'doubtful'
-        if (!isDoubtful) query.onFailure(taken)
+      interval = query.interval
+      if (taken !== null && taken !== 'doubtful') {
+        query.onFailure(taken)
         index = null
-        interval = query.interval
         failures += 1
-        await pause(backoff(failures, isDoubtful ? doubtRetry : retry, random()), signal)
+        await pause(backoff(failures, retry, random()), signal)
         continue
       }
       failures = 0
+      const isDoubtful = taken === 'doubtful'
+      if (!isDoubtful) doubts = 0
+      else if (doubts === 0 || sent === null) doubts += 1
       const next = answer.kind === 'answered' ? answer.index : null
-      index = next === null || (sent !== null && next < sent) ? null : next
-      interval = index === null || index === sent ? Math.max(query.interval, unblocked) : query.interval
+      const isWaitable = next !== null && (sent === null || next > sent || (next === sent && !isDoubtful))
+      index = isWaitable ? next : null
+      if (next === null || next === sent) interval = Math.max(interval, unblocked)
+      // else the time until it is asked anew is spent on waiting for a change
+      if (isDoubtful && index === null && next !== sent) await pause(backoff(doubts, doubtRetry, random()), signal)
     }
   } finally {
     leave()
@@ -83,23 +89,10 @@ export async function followQuery(
 
 async function tell(query: Query, answer: Answer, sent: bigint | null): Promise<Taken> {
   const hasFallen = sent !== null && answer.index !== null && answer.index < sent
-  const doubt = hasFallen ? `the index fell from ${sent} to ${answer.index}` : query.judge(answer)
+  const relapse = hasFallen ? `the index fell from ${sent} to ${answer.index}` : null
   try {
-    return await query.onAnswer({ answer, isResync: sent === null, doubt })
+    return await query.onAnswer({ answer, isResync: sent === null, relapse })
   } catch (error) {
     return failure(`the answer can't be read: ${String(error)}`)
-  }
-}
-
-/**
- * Doubts answers that begin to leave things out. To be filtered from the start is normal for a token of least
- * privilege; to become so means that it lost rights.
- */
-export function filterJudge(): (answer: Answer) => string | null {
-  let wasFiltered: boolean | null = null
-  return (answer) => {
-    if (answer.isFiltered && wasFiltered === false) return 'the token may see less than before (filtered by ACLs)'
-    wasFiltered = answer.isFiltered
-    return null
   }
 }

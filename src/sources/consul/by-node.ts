@@ -1,9 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
+import type { Instance } from '../../types.ts'
 import { type Answer, type Failure, failure } from './answer.ts'
-import { filterJudge, followQuery, type Query, type Told } from './blocking-query.ts'
+import { followQuery, type Query, type Told } from './blocking-query.ts'
 import type { Client, Read } from './client.ts'
 import { type Checks, decodeChecks, decodeNodeServices, decodeNodes, joinNode, type NodeServices } from './decode.ts'
+import { type PartitionView, partitionView } from './partition-view.ts'
 import { followListing, type Listing, type Scheme } from './scheme.ts'
+import { fateOfPartition, type RegistryRead } from './visibility.ts'
 
 /**
  * Two blocking queries per node: what is registered there, and its checks. The cost of a change does not grow with
@@ -21,6 +24,11 @@ export async function followNodes(scheme: Scheme, signal: AbortSignal): Promise<
     names: ({ body }) => decodeNodes(body),
     // a catalog always has the node of its server
     doubt: (_, names) => (names.length === 0 ? 'no node at all: the catalog is hidden' : null),
+    fateOf: (name, ask) =>
+      fateOfPartition(ask, { of: 'catalog/node', name, filter: null }, (body) => {
+        const services = decodeNodeServices(body)
+        return services === null ? null : services !== 'gone'
+      }),
   }
   await followListing(scheme, listing, (name, life) => followNode(scheme, name, life), signal)
 }
@@ -30,17 +38,18 @@ interface Taken<T> {
   readonly kind: 'taken'
   readonly value: T
   readonly index: bigint | null
-  readonly doubt: string | null
+  readonly isFiltered: boolean
 }
 
 /** `gone`: Consul does not know the node, which counts when `catalog/nodes` says so too. */
 type Nothing = { readonly kind: 'gone' } | Failure
 type Half<T> = Taken<T> | Nothing
+/** `relapsed`: nothing of the answer is taken. `known`: it tells nothing new. */
+type Outcome = Pair | Nothing | { readonly kind: 'relapsed'; readonly why: string } | { readonly kind: 'known' }
 
 interface Endpoint<T> {
   readonly read: Read
-  readonly judge: (answer: Answer) => string | null
-  readonly take: (told: Pick<Told, 'answer' | 'doubt'>) => Half<T>
+  readonly take: (answer: Answer) => Half<T>
   /** Reads it once, without blocking. */
   readonly once: (consistent: boolean) => Promise<Half<T>>
 }
@@ -56,56 +65,65 @@ const mostRereads = 4
 
 async function followNode(scheme: Scheme, name: string, signal: AbortSignal): Promise<void> {
   const { client, table, prefix, filter, random } = scheme
-  const services = endpoint(client, { of: 'catalog/node', name, filter }, decodeNodeServices, signal)
+  const registry: RegistryRead = { of: 'catalog/node', name, filter }
+  const view = partitionView(scheme, registry, signal)
+  const services = endpoint(client, registry, decodeNodeServices, signal)
   const checks = endpoint(client, { of: 'health/node', name }, decodeChecks, signal)
   const inTurn = sequence()
   let known: Pair | null = null
   let checksFollowed: Promise<void> | null = null
 
-  async function onServices(told: Told): Promise<Pair | Nothing | null> {
-    const taken = services.take(told)
+  async function onServices(told: Told): Promise<Outcome> {
+    const taken = services.take(told.answer)
     if (taken.kind !== 'taken') return taken
-    if (known !== null && tellsNothing(taken, known.services, told)) return null
+    if (known !== null && view.isWhole() && tellsNothing(taken, known.services, told)) return { kind: 'known' }
     const found = await checks.once(told.isResync)
     if (found.kind !== 'taken') return found
     const first: Pair = { kind: 'pair', services: taken, checks: found }
     return settle(services, checks, known, first, null, told.isResync)
   }
 
-  async function onChecks(told: Told): Promise<Pair | Nothing | null> {
-    const taken = checks.take(told)
+  async function onChecks(told: Told): Promise<Outcome> {
+    const taken = checks.take(told.answer)
     if (taken.kind !== 'taken') return taken
-    if (known === null || tellsNothing(taken, known.checks, told)) return null
+    if (known === null || (view.isWhole() && tellsNothing(taken, known.checks, told))) return { kind: 'known' }
     const found = await services.once(told.isResync)
     if (found.kind !== 'taken') return found
     const first: Pair = { kind: 'pair', services: found, checks: taken }
     return settle(services, checks, known, first, known.services, told.isResync)
   }
 
-  function publish(query: string, outcome: Pair | Nothing | null): Failure | 'doubtful' | null {
-    if (outcome === null) {
-      table.confirmed(name, query)
-      return null
+  async function publish(query: string, outcome: Outcome): Promise<Failure | 'doubtful' | null> {
+    switch (outcome.kind) {
+      case 'known':
+        table.confirmed(name, query)
+        return null
+      case 'failed':
+        return outcome
+      case 'gone':
+        return failure('the node is listed, but not known', 200)
+      case 'relapsed':
+        return view.doubt(query, outcome.why)
+      case 'pair': {
+        const before = known
+        known = outcome
+        const { services, checks } = outcome
+        const shown = joinNode(services.value, checks.value, prefix).filter(isShown(checks, before, view))
+        return view.show(query, shown, services.isFiltered || checks.isFiltered)
+      }
     }
-    if (outcome.kind === 'failed') return outcome
-    if (outcome.kind === 'gone') return failure('the node is listed, but not known', 200)
-    known = outcome
-    const doubt = outcome.services.doubt ?? outcome.checks.doubt
-    table.answered(name, query, joinNode(outcome.services.value, outcome.checks.value, prefix), doubt)
-    return doubt === null ? null : 'doubtful'
   }
 
-  function query<T>(
-    of: Endpoint<T>,
-    from: bigint | null,
-    onAnswer: (told: Told) => Promise<Pair | Nothing | null>,
-  ): Query {
+  function query<T>(of: Endpoint<T>, from: bigint | null, onAnswer: (told: Told) => Promise<Outcome>): Query {
     return {
       read: of.read,
       from,
       interval: 0,
-      judge: of.judge,
-      onAnswer: (told) => inTurn(async () => publish(of.read.of, await onAnswer(told))),
+      onAnswer: (told) =>
+        inTurn(async () => {
+          const { relapse } = told
+          return publish(of.read.of, relapse === null ? await onAnswer(told) : { kind: 'relapsed', why: relapse })
+        }),
       onFailure: (problem) => {
         table.failed(name, of.read.of, `${of.read.of}: ${problem.why}`)
         scheme.onFailure(problem)
@@ -115,7 +133,7 @@ async function followNode(scheme: Scheme, name: string, signal: AbortSignal): Pr
 
   const servicesQuery = query(services, null, async (told) => {
     const outcome = await onServices(told)
-    if (outcome?.kind === 'pair' && checksFollowed === null) {
+    if (outcome.kind === 'pair' && checksFollowed === null) {
       // the first answer of the other query has just been read
       checksFollowed = followQuery(client, query(checks, outcome.checks.index, onChecks), random, signal)
     }
@@ -163,19 +181,17 @@ function endpoint<T>(
   decode: (body: unknown) => T | 'gone' | null,
   signal: AbortSignal,
 ): Endpoint<T> {
-  const judge = filterJudge()
-  const take: Endpoint<T>['take'] = ({ answer, doubt }) => {
-    const value = decode(answer.body)
+  const take: Endpoint<T>['take'] = ({ body, index, isFiltered }) => {
+    const value = decode(body)
     if (value === null) return failure('expected another kind of document', 200)
-    return value === 'gone' ? { kind: 'gone' } : { kind: 'taken', value, index: answer.index, doubt }
+    return value === 'gone' ? { kind: 'gone' } : { kind: 'taken', value, index, isFiltered }
   }
   return {
     read,
-    judge,
     take,
     once: async (consistent) => {
       const answer = await client.read(read, { index: null, consistent }, signal)
-      return answer.kind === 'failed' ? answer : take({ answer, doubt: judge(answer) })
+      return answer.kind === 'failed' ? answer : take(answer)
     },
   }
 }
@@ -192,9 +208,16 @@ function sequence(): <T>(work: () => Promise<T>) => Promise<T> {
 
 /** The answer is what is known, or was overtaken by a later one while it waited for its turn. */
 function tellsNothing<T>(taken: Taken<T>, known: Taken<T>, told: Told): boolean {
-  if (taken.doubt !== null || known.doubt !== null) return false
   const isOvertaken = taken.index !== null && known.index !== null && taken.index < known.index
   return (isOvertaken && !told.isResync) || isDeepStrictEqual(taken.value, known.value)
+}
+
+/** False for what would pass only because ACLs hide its checks: they go by the service's name, the services by their ids. */
+function isShown(checks: Taken<Checks>, before: Pair | null, view: PartitionView): (instance: Instance) => boolean {
+  return ({ id, key }) => {
+    const hadChecks = before?.checks.value.ofServices.has(id) === true || view.isHidden(key)
+    return !checks.isFiltered || !hadChecks || checks.value.ofServices.has(id)
+  }
 }
 
 /** A service is still listed, but its checks have gone: it may have been deregistered in between. */

@@ -41,6 +41,8 @@ export type Read =
 export interface How {
   /** Blocks until the index is passed; null: answers at once. */
   readonly index: bigint | null
+  /** Longest time to block, where that is shorter than usual. */
+  readonly wait?: Ms
   /** Ask the leader to make sure that it still is one. */
   readonly consistent: boolean
 }
@@ -76,7 +78,7 @@ export function createClient(settings: ConnectionSettings, tempo: { wait?: Ms; m
   }
 
   async function ask(read: Read, how: How, signal: AbortSignal): Promise<Answer | Failure> {
-    const wait = how.index === null ? 0 : slots.wait()
+    const wait = how.index === null ? 0 : Math.min(slots.wait(), how.wait ?? Number.POSITIVE_INFINITY)
     const deadline = wait + wait / 16 + margin
     const ctx = Object.assign(new EventEmitter(), { includeResponse: true })
     const cancel = () => ctx.emit('cancel')

@@ -125,7 +125,12 @@ export function joinNode(services: NodeServices, checks: Checks, prefix: string)
     const instance = decodeService(services.node, services.address, service, healthOf(id, checks), prefix)
     if (instance !== null) instances.push(instance)
   }
-  return instances.sort(byKey)
+  return inOrder(instances)
+}
+
+/** Byte order of keys. */
+export function inOrder(instances: readonly Instance[]): readonly Instance[] {
+  return [...instances].sort(byKey)
 }
 
 /** `next` with every instance that is equal to one of `previous` replaced by that; `previous` itself when all are. */

@@ -1,4 +1,6 @@
-import type { CatalogObservation, Evidence, Instance, Ms, Observation } from '../../types.ts'
+import { isDeepStrictEqual } from 'node:util'
+import { pause } from '../../backoff.ts'
+import type { CatalogObservation, Evidence, Instance, Ms, PartitionObservation } from '../../types.ts'
 import type { Report, SourceStatus } from '../source.ts'
 import { keepUnchanged } from './decode.ts'
 
@@ -8,24 +10,32 @@ import { keepUnchanged } from './decode.ts'
  */
 
 export interface PartitionTable {
-  /**
-   * The listing answered. Fresh: exactly these are the partitions. Doubtful: the missing ones stay, in doubt.
-   * Returns the names that are new and those that have left.
-   */
-  readonly listed: (names: readonly string[], doubt: string | null) => Listed
+  /** The listing answered. Returns the names that are new and those that have left. */
+  readonly listed: (list: Listed) => { readonly added: readonly string[]; readonly removed: readonly string[] }
   readonly listingFailed: (why: string) => void
-  /** A query answered, so that the partition is now `instances`. */
-  readonly answered: (name: string, query: string, instances: readonly Instance[], doubt: string | null) => void
+  /** A query answered, so that the partition is now `instances`, and what is hidden. */
+  readonly answered: (name: string, query: string, instances: readonly Instance[], doubt: Doubt | null) => void
+  /** A query answered what can't be believed: the partition keeps its value, in doubt. */
+  readonly doubted: (name: string, query: string, why: string) => void
   /** A query answered that nothing has changed. */
   readonly confirmed: (name: string, query: string) => void
-  /** A query failed, or said what can't be believed: the partition keeps its value. */
+  /** A query failed: the partition keeps its value. */
   readonly failed: (name: string, query: string, why: string) => void
-  readonly size: () => number
+  readonly names: () => ReadonlySet<string>
 }
 
+/** What a listing tells: all other partitions than these have left. */
 export interface Listed {
-  readonly added: readonly string[]
-  readonly removed: readonly string[]
+  readonly names: readonly string[]
+  /** Those that it lacks, and that stay in doubt. */
+  readonly hidden: ReadonlySet<string>
+  readonly doubt: string | null
+}
+
+export interface Doubt {
+  readonly why: string
+  /** Keys of the instances that may be there all the same; null: any. */
+  readonly hidden: ReadonlySet<string> | null
 }
 
 /** Of a partition, or of the listing. */
@@ -38,10 +48,10 @@ interface Track {
   hasAnswered: boolean
   /** By query; with a number that tells which is the newest. */
   readonly failures: Map<string, { readonly why: string; readonly order: number }>
-  doubt: string | null
-  /** Missing from a doubtful listing. */
+  doubt: Doubt | null
+  /** Missing from a doubtful listing, or (of the listing) that it is one. */
   listingDoubt: string | null
-  observation: Observation<readonly Instance[]> | null
+  observation: PartitionObservation | null
 }
 
 export interface TableContext {
@@ -83,23 +93,29 @@ export function partitionTable(context: TableContext): PartitionTable {
   }
 
   return {
-    listed: (names, doubt) => {
+    listed: ({ names, hidden, doubt }) => {
       const present = new Set(names)
       const added = [...present].filter((name) => !tracks.has(name))
-      const missing = [...tracks.keys()].filter((name) => !present.has(name))
+      const removed = [...tracks.keys()].filter((name) => !present.has(name) && !hidden.has(name))
       for (const name of added) tracks.set(name, newTrack())
+      for (const name of removed) tracks.delete(name)
       for (const [name, track] of tracks) track.listingDoubt = present.has(name) ? null : doubt
-      if (doubt === null) for (const name of missing) tracks.delete(name)
-      listing.doubt = doubt
+      listing.listingDoubt = doubt
       settle(listing, 'listing')
-      return { added, removed: doubt === null ? missing : [] }
+      return { added, removed }
     },
     listingFailed: (why) => fail(listing, 'listing', why),
     answered: (name, query, instances, doubt) => {
       const track = tracks.get(name)
       if (track === undefined) return
       track.value = keepUnchanged(track.value, instances)
-      track.doubt = doubt
+      track.doubt = isDeepStrictEqual(track.doubt, doubt) ? track.doubt : doubt
+      settle(track, query)
+    },
+    doubted: (name, query, why) => {
+      const track = tracks.get(name)
+      if (track === undefined) return
+      track.doubt = { why, hidden: null }
       settle(track, query)
     },
     confirmed: (name, query) => {
@@ -110,7 +126,7 @@ export function partitionTable(context: TableContext): PartitionTable {
       const track = tracks.get(name)
       if (track !== undefined) fail(track, query, why)
     },
-    size: () => tracks.size,
+    names: () => new Set(tracks.keys()),
   }
 }
 
@@ -130,7 +146,7 @@ function newTrack(): Track {
 /** Returns what plans a report: many changes of one turn of the event loop make one. */
 function createReporter(context: TableContext, listing: Track, tracks: ReadonlyMap<string, Track>): () => void {
   const { signal, patience } = context
-  const startedAt = performance.now()
+  let isPatient = true
   let value: CatalogObservation | null = null
   let last: SourceStatus | null = null
   let reportedAt = Number.NEGATIVE_INFINITY
@@ -139,7 +155,6 @@ function createReporter(context: TableContext, listing: Track, tracks: ReadonlyM
   /** Enough is known for a first value. What can't be read at all (its name, say) holds it up for a while only. */
   function isComplete(): boolean {
     const all = [...tracks.values()]
-    const isPatient = performance.now() - startedAt < patience
     const isReadable = all.length === 0 || all.some((track) => track.hasAnswered)
     return (
       listing.at !== null && isReadable && all.every((track) => track.hasAnswered || (!isPatient && track.hasSpoken))
@@ -148,7 +163,7 @@ function createReporter(context: TableContext, listing: Track, tracks: ReadonlyM
 
   function observe(): CatalogObservation | null {
     if (value === null && !isComplete()) return null
-    const partitions = new Map<string, Observation<readonly Instance[]>>()
+    const partitions = new Map<string, PartitionObservation>()
     for (const [name, track] of tracks) {
       if (!track.hasSpoken) continue
       track.observation = keepObservation(track.observation, observationOf(track))
@@ -181,11 +196,17 @@ function createReporter(context: TableContext, listing: Track, tracks: ReadonlyM
     context.report({ value, status })
   }
 
-  return () => {
+  function plan(): void {
     if (isPlanned || signal.aborted) return
     isPlanned = true
     setImmediate(flush)
   }
+
+  void pause(patience, signal).then(() => {
+    isPatient = false
+    plan()
+  })
+  return plan
 }
 
 function changesState(before: SourceStatus, after: SourceStatus): boolean {
@@ -198,9 +219,13 @@ function changesState(before: SourceStatus, after: SourceStatus): boolean {
   )
 }
 
-function keepObservation<T>(before: Observation<T> | null, after: Observation<T>): Observation<T> {
+function keepObservation(before: PartitionObservation | null, after: PartitionObservation): PartitionObservation {
   const isSame =
-    before !== null && before.value === after.value && before.evidence === after.evidence && before.why === after.why
+    before !== null &&
+    before.value === after.value &&
+    before.evidence === after.evidence &&
+    before.why === after.why &&
+    before.hidden === after.hidden
   return isSame ? before : after
 }
 
@@ -213,7 +238,7 @@ function newestFailure(tracks: Iterable<Track>): string | null {
 }
 
 function doubtOf(track: Track): string | null {
-  return track.doubt ?? track.listingDoubt
+  return track.doubt?.why ?? track.listingDoubt
 }
 
 function evidenceOf(track: Track): Evidence {
@@ -221,11 +246,16 @@ function evidenceOf(track: Track): Evidence {
   return doubtOf(track) === null ? 'fresh' : 'doubtful'
 }
 
-function observationOf(track: Track): Observation<readonly Instance[]> {
+const nothing: ReadonlySet<string> = new Set()
+
+function observationOf(track: Track): PartitionObservation {
   const evidence = evidenceOf(track)
   const why = evidence === 'stale' ? newestFailure([track]) : evidence === 'doubtful' ? doubtOf(track) : null
   // what was never fresh was never confirmed: the epoch
-  return { value: track.value, evidence, why, at: track.at ?? 0 }
+  const observation = { value: track.value, evidence, why, at: track.at ?? 0 }
+  // a doubt of the listing is none of what the partition has
+  const hidden = track.doubt === null ? nothing : track.doubt.hidden
+  return evidence !== 'doubtful' || hidden === null ? observation : { ...observation, hidden }
 }
 
 function statusOf(

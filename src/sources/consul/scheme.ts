@@ -1,8 +1,9 @@
 import type { Ms } from '../../types.ts'
 import { type Answer, type Failure, failure } from './answer.ts'
-import { filterJudge, followQuery, type Query } from './blocking-query.ts'
+import { followQuery, type Query } from './blocking-query.ts'
 import type { Client, Read } from './client.ts'
-import type { PartitionTable } from './partitions.ts'
+import type { Listed, PartitionTable } from './partitions.ts'
+import { type Ask, asker, type PartitionFate } from './visibility.ts'
 
 /** What both ways of watching the catalog share: a listing that names the partitions, and a life for each of them. */
 
@@ -21,10 +22,12 @@ export interface Listing {
   readonly read: Read
   /** Shortest time from one request to the next. */
   readonly interval: Ms
-  /** Names of the partitions; null: not what was asked for. */
-  readonly names: (answer: Answer) => readonly string[] | null
+  /** Names of the partitions, of which some are known already; null: not what was asked for. */
+  readonly names: (answer: Answer, known: ReadonlySet<string>) => readonly string[] | null
   /** Why such a list is doubtful for its own sake. */
   readonly doubt: (answer: Answer, names: readonly string[]) => string | null
+  /** What became of a partition that such a list lacks. */
+  readonly fateOf: (name: string, ask: Ask) => Promise<PartitionFate>
 }
 
 /**
@@ -57,19 +60,38 @@ export async function followListing(
   }
   signal.addEventListener('abort', finishAll, { once: true })
 
+  /** Makes sure of what is missing where ACLs may hide it, or where nothing is left. */
+  async function settle(answer: Answer, names: readonly string[], missing: readonly string[]): Promise<Listed> {
+    const listed = [...names]
+    const hidden = new Set<string>()
+    let doubt: string | null = null
+    const ask = asker(scheme.client, signal)
+    for (const name of answer.isFiltered || names.length === 0 ? missing : []) {
+      const fate = await listing.fateOf(name, ask)
+      if (fate.kind === 'listed') listed.push(name)
+      if (fate.kind !== 'hidden') continue
+      hidden.add(name)
+      doubt ??= fate.why
+    }
+    return { names: listed, hidden, doubt }
+  }
+
   const query: Query = {
     read: listing.read,
     from: null,
     interval: listing.interval,
-    judge: filterJudge(),
-    onAnswer: ({ answer, doubt }) => {
-      const names = listing.names(answer)
+    onAnswer: async ({ answer, relapse }) => {
+      const known = scheme.table.names()
+      const names = listing.names(answer, known)
       if (names === null) return failure(`expected a list from ${listing.read.of}, got something else`, 200)
-      const why = doubt ?? listing.doubt(answer, names)
-      const { added, removed } = scheme.table.listed(names, why)
+      const present = new Set(names)
+      const missing = [...known].filter((name) => !present.has(name))
+      const doubt = relapse ?? listing.doubt(answer, names)
+      const list = doubt === null ? await settle(answer, names, missing) : { names, hidden: new Set(missing), doubt }
+      const { added, removed } = scheme.table.listed(list)
       removed.forEach(finish)
       added.forEach(begin)
-      return why === null ? null : 'doubtful'
+      return list.doubt === null ? null : 'doubtful'
     },
     onFailure: (problem) => {
       scheme.table.listingFailed(`${listing.read.of}: ${problem.why}`)

@@ -106,7 +106,7 @@ async function followBy(run: Run, by: By, mayChange: boolean, signal: AbortSigna
     for (let failures = 1; !life.signal.aborted; failures++) {
       const needs = await needsOf(run, other(by), life.signal)
       if (needs.kind === 'needs') {
-        isRefused = needs.connections < connectionsFor(by, table.size())
+        isRefused = needs.connections < connectionsFor(by, table.names().size)
         if (isRefused) end()
         return
       }
