@@ -171,6 +171,24 @@ describe('the list of services', () => {
   })
 })
 
+describe('a list without any service', () => {
+  it('is made sure of, one by one', async () => {
+    const consul = await fakeConsul()
+    consul.register(shop('a'))
+    consul.register(shop('b', { service: 'api' }))
+    const source = watchConsul(consul, byService)
+    await source.fresh()
+    consul.setTamper(({ path }, answer) => (path === listing ? { ...answer, body: '{}' } : answer))
+    consul.deregister('host1', 'b')
+    await eventually(() => expect(source.names()).toEqual(['shop']))
+    consul.register(shop('a', { port: 81 }))
+    await eventually(() => expect(source.partition('shop').value).toMatchObject([{ port: 81 }]))
+    expect(source.reports.every(({ value }) => value === null || value.partitions.has('shop'))).toBe(true)
+    consul.deregister('host1', 'a')
+    await eventually(() => expect(source.names()).toEqual([]))
+  })
+})
+
 describe('a filter', () => {
   it('is sent where it says what is registered, in the words of that endpoint', async () => {
     const consul = await fakeConsul()

@@ -8,7 +8,7 @@ export interface Told {
   readonly answer: Answer
   /** It came without waiting and from a leader that made sure: it outranks all that was known. */
   readonly isResync: boolean
-  /** Its index is lower than the one before, says this: it may be of the past, or of an agent that has only part of the catalog. */
+  /** Says that the index fell: the answer may be of the past, or of an agent that has only part of the catalog. Else null. */
   readonly relapse: string | null
 }
 
@@ -37,8 +37,10 @@ const unblocked: Ms = 500
  * Keeps one blocking query going until `signal` is aborted. The index is opaque but for its order: it is taken from
  * clean answers only; the first query, and the one after any error or after an index that fell, go without it and
  * ask for a consistent answer, since an index from before a wipe blocks for a whole wait and an agent that has just
- * started answers others with part of its catalog. After a doubtful answer the query goes on from its index, so that no change is
- * missed, but blocks for the time of a backoff only, and if nothing came of that is asked anew: a right that is given back moves no index.
+ * started answers others with part of its catalog.
+ *
+ * After a doubtful answer the query goes on from its index, so that every change is seen at once, but it blocks for the
+ * time of a backoff only. When that ends without a change it is asked anew: a right that is given back moves no index.
  */
 export async function followQuery(
   client: Client,

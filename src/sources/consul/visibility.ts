@@ -47,7 +47,7 @@ export type InstanceFate = Gone | Hidden | { readonly kind: 'registered'; readon
 const gone: Gone = { kind: 'gone' }
 const hidden: Hidden = { kind: 'hidden', why: lessVisible }
 
-/** What became of a partition that a listing lacks. `read` asks for that alone, `isThere` looks into the answer; null: it is none. */
+/** What became of a partition that a listing lacks. `read` asks for it alone; `isThere` is null when that is no answer. */
 export async function fateOfPartition(
   ask: Ask,
   read: Read,
