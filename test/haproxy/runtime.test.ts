@@ -25,10 +25,14 @@ describe('the state of a server', () => {
   it('maint lets requests finish, unless the container is gone', async () => {
     for (const isGone of [false, true]) {
       const { folder, server, web } = await site(400)
-      const answer = request(folder)
+      // 3.x ends it without an answer
+      const answer = request(folder).then(
+        ({ status }) => status,
+        () => null,
+      )
       while (server.asked() === 0) await new Promise((resolve) => setTimeout(resolve, 5))
       await setStates(folder, [{ ...web, state: 'maint', isGone }])
-      expect((await answer).status === 200).toBe(!isGone)
+      expect((await answer) === 200).toBe(!isGone)
     }
   })
 
