@@ -75,7 +75,8 @@ export function haproxyProcess(options: ProcessOptions): HaproxyProcess {
           kind: 'down',
           why: pids.length === 0 ? answer.why : `HAProxy (pid ${pids[0]}) does not answer: ${answer.why}`,
         }
-      await pause(pollEvery)
+      // to look through all processes is not cheap
+      await pause(5 * pollEvery)
     }
   }
 
