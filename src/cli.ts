@@ -10,6 +10,7 @@ import { routes } from './commands/routes.ts'
 import { run } from './commands/run.ts'
 import { snapshot } from './commands/snapshot.ts'
 import { openView, type View, ViewError } from './commands/view.ts'
+import { stackOf } from './errors.ts'
 import { escapeUnprintable } from './printable.ts'
 import { parseDuration } from './settings/durations.ts'
 import type { Settings } from './settings/schema.ts'
@@ -67,7 +68,7 @@ function explainFailure(error: unknown): ExitCode {
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.wrong
   if (error instanceof ViewError) io.stderr(`heddle: ${error.message}\n`)
   else if (isSystemError(error)) io.stderr(`heddle: ${error.message}\n`)
-  else io.stderr(`heddle: this is a bug: ${error instanceof Error ? error.stack : String(error)}\n`)
+  else io.stderr(`heddle: this is a bug: ${stackOf(error)}\n`)
   return exitCodes.failed
 }
 

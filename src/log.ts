@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs'
 import { type Logger, pino } from 'pino'
+import { codeOf } from './errors.ts'
 import { escapeUnprintable, hideUserinfo } from './printable.ts'
 import type { Settings } from './settings/schema.ts'
 
@@ -151,7 +152,7 @@ const stderr: LogDestination = {
         rest = rest.subarray(writeSync(2, rest))
         isStuck = false
       } catch (error) {
-        const isFull = error instanceof Error && 'code' in error && error.code === 'EAGAIN'
+        const isFull = codeOf(error) === 'EAGAIN'
         if (!isFull || isStuck || performance.now() > deadline) {
           isStuck = isFull
           return

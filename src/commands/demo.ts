@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { stackOf } from '../errors.ts'
 import type { Ms } from '../types.ts'
 import { type ExitCode, exitCodes, type Io } from './context.ts'
 import { type Client, createClient } from './demo/client.ts'
@@ -57,7 +58,7 @@ export async function demo(options: DemoOptions, io: DemoIo): Promise<ExitCode> 
 
 function explain(error: unknown): string {
   if (error instanceof DemoError) return error.message
-  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+  return stackOf(error)
 }
 
 /** Asks and changes until the time is over or the signal comes; rejects when heddle ends by itself. */

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { connect } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { z } from 'zod'
+import { messageOf } from '../errors.ts'
 import { httpClient } from '../sources/http-get.ts'
 import type { Ms } from '../types.ts'
 
@@ -65,7 +66,7 @@ export async function serveControl(options: ControlOptions): Promise<Claim> {
   } catch (error) {
     await close(server)
     await rm(own, { force: true }).catch(() => {})
-    return { kind: 'failed', why: `${path}: ${error instanceof Error ? error.message : String(error)}` }
+    return { kind: 'failed', why: `${path}: ${messageOf(error)}` }
   }
 }
 

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import { stackOf } from '../errors.ts'
 import { sameItems } from '../model/admit.ts'
 import { decide, sameEntries } from '../model/decide.ts'
 import { renderCandidate } from '../render/config.ts'
@@ -59,7 +60,7 @@ function attempt<T>(work: () => T): T | string {
   try {
     return work()
   } catch (error) {
-    return `this is a bug of heddle: ${error instanceof Error ? error.stack : String(error)}`
+    return `this is a bug of heddle: ${stackOf(error)}`
   }
 }
 

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { codeOf } from '../errors.ts'
 import type { Ms } from '../types.ts'
 
 /**
@@ -80,7 +81,7 @@ function run(bin: string, args: readonly string[], timeout: Ms, signal: AbortSig
 
 /** What to do about a program that can't be started. */
 export function startProblem(bin: string, error: Error): string {
-  const code = 'code' in error ? error.code : undefined
+  const code = codeOf(error)
   if (code === 'ENOENT') return `${bin}: not found; install HAProxy or let haproxy.bin name it by its absolute path`
   if (code === 'EACCES') return `${bin}: may not be executed; check its mode and haproxy.bin`
   return `${bin}: ${error.message}`

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { codeOf } from '../errors.ts'
 import type { Ms } from '../types.ts'
 
 /** Client of HAProxy's CLI on a unix socket: of the worker (stats socket) and of the master. */
@@ -51,7 +52,7 @@ function silence(path: string, code: string, text?: string): Silence {
 }
 
 function silenceOf(path: string, error: Error): Silence {
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : 'unknown'
+  const code = codeOf(error) ?? 'unknown'
   return silence(path, code, causes[code] ?? error.message)
 }
 

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { messageOf } from '../../errors.ts'
 import type { Container, Ms } from '../../types.ts'
 import { type HttpClient, httpClient, type LineAnswer } from '../http-get.ts'
 import { decodeContainer, decodeList, followedActions } from './decode.ts'
@@ -60,7 +61,7 @@ async function readPem(file: string | null): Promise<Answer<string | null>> {
   try {
     return { ok: true, value: await readFile(file, 'utf8') }
   } catch (error) {
-    return { ok: false, error: error instanceof Error ? error.message : String(error) }
+    return { ok: false, error: messageOf(error) }
   }
 }
 
