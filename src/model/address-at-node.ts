@@ -51,7 +51,7 @@ function atNode(context: Context, identity: Identity, isOnHost: boolean): Endpoi
 /** The port of its node by which a container is reached now; null: none. */
 function publishedPort({ instance, id, book, binding }: Context, own: Located): number | null {
   const attached = attachedContainer(own, book.containers)
-  const known = portsOf(own.container, attached)
+  const known = portsOf(own, book.containers)
   const open = known.published.filter(({ hostAddress }) => isOpenAtNode(hostAddress, instance))
   const publishing = (port: number) => open.find(({ containerPort }) => containerPort === port)?.hostPort ?? null
   if (attached?.addresses.includes(registeredAddress(instance))) {

@@ -2,7 +2,7 @@ import type { Container, Endpoint } from '../types.ts'
 import { fallBack } from './address-at-node.ts'
 import type { AddressBook, Context } from './address-context.ts'
 import { fromReport } from './address-from-weave.ts'
-import { mappingsOf } from './agreement.ts'
+import { mappingsOf, weaveOwnerOf } from './agreement.ts'
 import { hasPort, hostPort, movedPort, ownPort, portsOf } from './container-ports.ts'
 import { attachedContainer, type Located } from './containers.ts'
 import { noSuchPort, notRunning, reachable, registeredText, reused, reusedInWeave, unresolved } from './endpoints.ts'
@@ -46,10 +46,9 @@ export function resolve(context: Context, identity: Identity): Endpoint {
 function verifyClaim(context: Context, { located: own, by }: Known): Endpoint {
   const { instance, id, claim, book, binding } = context
   const attached = attachedContainer(own, book.containers)
-  const known = portsOf(own.container, attached)
+  const known = portsOf(own, book.containers)
   const [other] = book.containers.owners(claim.address)
-  // Docker does not know addresses that weave attached later.
-  const weaveOwner = other === undefined ? (book.weave?.ownerOf(claim.address) ?? null) : null
+  const weaveOwner = weaveOwnerOf(claim.address, book)
   const isOwn = weaveOwner !== null && (weaveOwner === own.container.id || weaveOwner === attached?.id)
   const port = claimedPort(context, own)
   if (isOwn || attached?.addresses.includes(claim.address)) {
@@ -76,7 +75,7 @@ function trustClaim(context: Context, identity: Exclude<Identity, Known>): Endpo
   const owners = book.containers.owners(claim.address)
   const here = owners.filter(({ node }) => node === instance.node)
   const [owner, another] = here.length > 0 ? here : owners
-  const weaveOwner = owner === undefined ? (book.weave?.ownerOf(claim.address) ?? null) : null
+  const weaveOwner = weaveOwnerOf(claim.address, book)
   if (identity.kind === 'unseen') {
     if (owner !== undefined && isOtherThan(identity, owner.container.id, context)) return reused(context, owner)
     if (weaveOwner !== null && isOtherThan(identity, weaveOwner, context)) return reusedInWeave(context, weaveOwner)
@@ -102,7 +101,7 @@ function isOtherThan({ id, name }: Unseen, ownerId: string, { instance, book }: 
 function claimedPort(context: Context, located: Located | null): number {
   const { instance, id, claim, book, binding } = context
   if (located !== null) {
-    const ports = portsOf(located.container, attachedContainer(located, book.containers))
+    const ports = portsOf(located, book.containers)
     if (claim.source === 'catalog') return ownPort(ports, instance.port, binding?.port ?? null)
     return hostPort(ports, instance.port, id) ?? instance.port
   }
@@ -118,7 +117,7 @@ function fromDocker(context: Context, identity: Identity): Endpoint | null {
     const attached = attachedContainer(identity.located, book.containers)
     const address = presentAddress(attached, book)
     if (address === null) return null
-    const known = portsOf(identity.located.container, attached)
+    const known = portsOf(identity.located, book.containers)
     const port = hostPort(known, instance.port, id)
     if (port !== null && (identity.by === 'id' || hasPort(known, port)))
       return reachable(context, address, port, 'docker', identity.located)

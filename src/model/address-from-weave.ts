@@ -1,7 +1,8 @@
 import type { Endpoint } from '../types.ts'
 import type { Context } from './address-context.ts'
+import { weaveOwnerOf } from './agreement.ts'
 import { hostPort, portsOf } from './container-ports.ts'
-import { attachedContainer, type Located } from './containers.ts'
+import type { Located } from './containers.ts'
 import { notRunning, reachable, registeredText, reused, reusedInWeave, unresolved } from './endpoints.ts'
 import type { WeaveAddress } from './weave-names.ts'
 
@@ -36,9 +37,8 @@ function takeGiven(context: Context, own: Located | null, given: WeaveAddress): 
   const owners = book.containers.owners(address)
   const owner = owners.find(({ container }) => container.id === containerId)
   if (owner === undefined && owners[0] !== undefined) return reused(context, owners[0])
-  const weaveOwner = book.weave?.ownerOf(address) ?? null
-  if (owner === undefined && weaveOwner !== null && weaveOwner !== containerId)
-    return reusedInWeave(context, weaveOwner)
+  const weaveOwner = weaveOwnerOf(address, book)
+  if (weaveOwner !== null && weaveOwner !== containerId) return reusedInWeave(context, weaveOwner)
   const isProved = owner !== undefined || weaveOwner === containerId
   if (!isProved && book.weave?.isContested(address)) {
     const reason = `weave has names of several containers for ${address}`
@@ -46,7 +46,7 @@ function takeGiven(context: Context, own: Located | null, given: WeaveAddress): 
   }
   const located = own ?? book.containers.byId(containerId)
   if (located?.container.running === false) return notRunning(instance, located)
-  const ports = located === null ? null : portsOf(located.container, attachedContainer(located, book.containers))
+  const ports = located === null ? null : portsOf(located, book.containers)
   const port = (ports === null ? null : hostPort(ports, instance.port, id)) ?? id?.port ?? instance.port
   return reachable(context, address, port, source, located)
 }

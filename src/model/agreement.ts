@@ -29,13 +29,16 @@ export function agreementOf(instance: Instance, located: Located, whereabouts: W
   const ids = [located.container.id, attachment.container.id]
   const registered = registeredAddress(instance)
   if (attachment.container.addresses.includes(registered)) return { kind: 'address' }
-  if (ids.includes(weaveOwner(registered, whereabouts) ?? '')) return { kind: 'address' }
+  if (ids.includes(weaveOwnerOf(registered, whereabouts) ?? '')) return { kind: 'address' }
   const mapping = mappingsOf(instance, whereabouts).find(({ located }) => ids.includes(located.container.id))
   return mapping === undefined ? null : { kind: 'published', containerPort: mapping.containerPort }
 }
 
-/** Id of the container that weave handed the address out to; null where Docker knows better. */
-function weaveOwner(address: string, { containers, weave }: Whereabouts): string | null {
+/**
+ * Id of the container that weave handed the address out to, which Docker does not know of one that weave attached later; null
+ * where Docker knows better.
+ */
+export function weaveOwnerOf(address: string, { containers, weave }: Whereabouts): string | null {
   return containers.owners(address).length === 0 ? (weave?.ownerOf(address) ?? null) : null
 }
 

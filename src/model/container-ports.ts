@@ -1,10 +1,13 @@
 import type { Container } from '../types.ts'
+import { attachedContainer, type ContainerIndex, type Located } from './containers.ts'
 import type { RegistratorId } from './registrator-id.ts'
 
 export type Ports = Pick<Container, 'ports' | 'published'>
 
-/** Of a container in the network `attached`, null if that is not known: it has the ports of both. */
-export function portsOf(container: Container, attached: Container | null): Ports {
+/** One in the network of another container has the ports of both. */
+export function portsOf(located: Located, containers: ContainerIndex): Ports {
+  const { container } = located
+  const attached = attachedContainer(located, containers)
   if (attached === null || attached.id === container.id) return container
   return {
     ports: [...container.ports, ...attached.ports],

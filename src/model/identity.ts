@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Binding, Endpoint, Instance } from '../types.ts'
 import { agreementOf, registeredAddress, type Whereabouts } from './agreement.ts'
 import { hasPort, portsOf } from './container-ports.ts'
-import { attachedContainer, type ContainerIndex, isIdPrefix, type Located } from './containers.ts'
+import { type ContainerIndex, isIdPrefix, type Located } from './containers.ts'
 import { bearsOut } from './registrator.ts'
 import { isContainerHost, type RegistratorId } from './registrator-id.ts'
 
@@ -135,7 +135,7 @@ function successorOf(binding: Binding, instance: Instance, evidence: Evidence): 
     // bound at its node, the port was the host's
     return [agreement.containerPort, instance.port].includes(binding.port) ? located : null
   }
-  const known = portsOf(located.container, attachedContainer(located, containers))
+  const known = portsOf(located, containers)
   return hasPort(known, instance.port) || hasPort(known, binding.port) ? located : null
 }
 

@@ -1,7 +1,7 @@
 import type { Catalog, Instance } from '../types.ts'
 import { agreementOf, type Whereabouts } from './agreement.ts'
 import { hasPort, portsOf } from './container-ports.ts'
-import { attachedContainer, type Located } from './containers.ts'
+import type { Located } from './containers.ts'
 import { parseRegistratorIds, type RegistratorId } from './registrator-id.ts'
 
 /** Whether a container has what is registered and the port of the ServiceID: any text can look like one. */
@@ -9,7 +9,7 @@ export function bearsOut(instance: Instance, id: RegistratorId, located: Located
   const agreement = agreementOf(instance, located, whereabouts)
   if (agreement === null) return false
   if (agreement.kind === 'published') return agreement.containerPort === id.port
-  return hasPort(portsOf(located.container, attachedContainer(located, whereabouts.containers)), id.port)
+  return hasPort(portsOf(located, whereabouts.containers), id.port)
 }
 
 /** Which hosts registrator writes ServiceIDs for. */
