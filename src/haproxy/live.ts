@@ -1,9 +1,9 @@
 import { hostPatterns } from '../model/match.ts'
 import { hostKey, mapFiles } from '../render/maps.ts'
 import type { RunningServer } from '../types.ts'
-import { ask } from './cli.ts'
+import type { Runtime, Silence } from './cli.ts'
 import { observeRunning } from './observe.ts'
-import type { HaproxySockets } from './worker.ts'
+import { connectWorker, type HaproxySockets } from './worker.ts'
 
 /** What the running worker would do with a request, by its own maps and servers. */
 export type LiveAnswer =
@@ -25,16 +25,36 @@ export async function askLive(sockets: HaproxySockets, name: string, path: strin
   if (!/^[A-Za-z0-9._~/%@:+,=&!*()-]*$/.test(path)) {
     return { kind: 'failed', why: 'HAProxy can not be asked about a path with such characters' }
   }
+  const connection = await connectWorker(sockets)
+  if (!connection.ok) return { kind: 'failed', why: connection.why }
+  const { runtime } = connection
+  const found = await findEntry(runtime, name, path).finally(() => runtime.close())
+  if (!found.ok) return { kind: 'failed', why: found.why }
+  if (found.entry === null) return { kind: 'answered', key: null, backend: null, servers: new Map() }
+  const { key, backend } = found.entry
+  const observed = await observeRunning(sockets)
+  if (observed.kind === 'absent') return { kind: 'failed', why: observed.why }
+  return { kind: 'answered', key, backend, servers: observed.running.servers.get(backend) ?? new Map() }
+}
+
+interface Entry {
+  readonly key: string
+  readonly backend: string
+}
+
+/** `entry` is null when none takes the request. */
+async function findEntry(
+  runtime: Runtime,
+  name: string,
+  path: string,
+): Promise<{ readonly ok: true; readonly entry: Entry | null } | Silence> {
   for (const pattern of hostPatterns(name)) {
-    const command = `get map ${mapFiles.routes} ${hostKey(pattern)}${path}?`
-    const answer = await ask(sockets.statsSocket, command)
-    if (!answer.ok) return { kind: 'failed', why: answer.why }
+    const answer = await runtime.ask(`get map ${mapFiles.routes} ${hostKey(pattern)}${path}?`)
+    if (!answer.ok) return answer
     const [, key, value] = /found=yes.* key="([^"]*)", val(?:ue)?="([^"]*)"/.exec(answer.answer) ?? []
     if (key === undefined || value === undefined) continue
-    const backend = value.split('|')[0] ?? null
-    const observed = await observeRunning(sockets)
-    if (observed.kind === 'absent') return { kind: 'failed', why: observed.why }
-    return { kind: 'answered', key, backend, servers: observed.running.servers.get(backend ?? '') ?? new Map() }
+    const [backend = ''] = value.split('|')
+    return { ok: true, entry: { key, backend } }
   }
-  return { kind: 'answered', key: null, backend: null, servers: new Map() }
+  return { ok: true, entry: null }
 }
