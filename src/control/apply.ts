@@ -50,9 +50,11 @@ export async function applyCandidate(
   const validated = performance.now()
   const brought = proved ?? (await seenThrough(signal, (late) => bringIn(candidate, running, target, maxconn, late)))
   if (brought?.kind === 'running') await target.store.prune()
-  const outcome: Outcome = brought ?? { kind: 'interrupted', isReload: false }
+  const outcome = brought ?? interrupted
   return { ...outcome, validate: validated - started, apply: performance.now() - validated }
 }
+
+const interrupted: Outcome = { kind: 'interrupted', isReload: false }
 
 function rejected(stage: 'write' | 'check' | 'reload', why: string, isReload = false): Outcome {
   return { kind: 'rejected', stage, why: why.slice(0, longestWhy), isReload }
@@ -68,10 +70,11 @@ async function prove(
   const written = await target.store.write(candidate)
   if (written.kind === 'failed') return rejected('write', written.why)
   const check = await checkConfiguration(target.bin, `${written.path}/haproxy.cfg`, { signal })
-  const mismatch = running === null ? null : await versionMismatch(target.bin, running.version, signal)
-  if (signal.aborted) return { kind: 'interrupted', isReload: false }
+  if (signal.aborted) return interrupted
   if (check.kind === 'invalid') return rejected('check', `${target.bin} -c refuses it: ${check.output}`)
   if (check.kind === 'failed') return rejected('check', check.why)
+  const mismatch = running === null ? null : await versionMismatch(target.bin, running.version, signal)
+  if (signal.aborted) return interrupted
   if (mismatch !== null) return rejected('check', mismatch)
   const taken = running === null ? [] : await newlyTaken(running, candidate, target)
   if (taken.length === 0) return null

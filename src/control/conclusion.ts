@@ -58,7 +58,7 @@ export async function conclude(
     const { success, failure } = known.reloads
     known.reloads = applied.kind === 'rejected' ? { success, failure: failure + 1 } : { success: success + 1, failure }
   }
-  const { oldWorkers, isMasterThere } = known.sight
+  const { oldWorkers } = known.sight
   switch (applied.kind) {
     case 'rejected': {
       const isNews = known.pace.refusal?.hash !== candidate.hash || known.pace.refusal.why !== applied.why
@@ -70,12 +70,12 @@ export async function conclude(
     }
     case 'installed':
       known.installed = made
-      known.sight = { running: null, trouble: applied.why, isMasterThere: false, oldWorkers }
+      known.sight = { running: null, trouble: applied.why, oldWorkers }
       known.pace = satisfied(known.pace)
       if (parts.kind === 'spawn') noteFailedStart(known, applied.why)
       return
     case 'running':
-      known.sight = { running: applied.running, trouble: null, isMasterThere, oldWorkers }
+      known.sight = { running: applied.running, trouble: null, oldWorkers }
       known.lookFrom = now + lookEvery
       if (!isRecorded(known.history, candidate)) {
         const reasons = applied.isReload ? reasonsOf(open) : ['haproxy-start']

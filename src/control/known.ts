@@ -4,7 +4,7 @@ import { calm, type Pace } from './pacing.ts'
 import type { HaproxyState, Proof } from './state.ts'
 import { type Made, nothingWanted, type Wanted } from './wanted.ts'
 
-/** Everything the loop knows between two turns: the only mutable state, written by loop.ts alone. Instants are monotonic. */
+/** Everything the loop knows between two turns: the only mutable state, written by the loop and its parts (sighting.ts, conclusion.ts) alone. Instants are monotonic. */
 export interface Known {
   memory: Memory
   /** The memory on disk, and when the newest one has to be there too; null: it is. */
@@ -40,7 +40,6 @@ export interface Sight {
   readonly running: Running | null
   /** Why none answers, or why there can be no reload though a worker does; null: all is well. */
   readonly trouble: string | null
-  readonly isMasterThere: boolean
   readonly oldWorkers: number
 }
 
@@ -62,7 +61,7 @@ export function firstKnown(memory: Memory, history: History, lastNumber: number)
     saveFrom: null,
     wanted: nothingWanted,
     plan: null,
-    sight: { running: null, trouble: 'HAProxy has not been looked for yet', isMasterThere: false, oldWorkers: 0 },
+    sight: { running: null, trouble: 'HAProxy has not been looked for yet', oldWorkers: 0 },
     isSightDoubted: false,
     lookFrom: 0,
     starts: noStarts,

@@ -18,15 +18,15 @@ export async function look(
     workers(sockets.masterSocket, { signal }),
   ])
   if (signal.aborted) return null
-  const [isMasterThere, oldWorkers] = [group.ok, group.ok ? group.old.length : 0]
-  if (identity.kind === 'absent') return { running: null, trouble: identity.why, isMasterThere, oldWorkers }
+  const oldWorkers = group.ok ? group.old.length : 0
+  if (identity.kind === 'absent') return { running: null, trouble: identity.why, oldWorkers }
   if (before !== null && isSame(before, identity.identity)) {
-    return { running: before, trouble: group.ok ? null : group.why, isMasterThere, oldWorkers }
+    return { running: before, trouble: group.ok ? null : group.why, oldWorkers }
   }
   const observed = await observeRunning({ ...sockets, signal })
   if (signal.aborted) return null
-  if (observed.kind === 'absent') return { running: null, trouble: observed.why, isMasterThere, oldWorkers }
-  return { running: observed.running, trouble: observed.masterProblem, isMasterThere, oldWorkers }
+  if (observed.kind === 'absent') return { running: null, trouble: observed.why, oldWorkers }
+  return { running: observed.running, trouble: observed.masterProblem, oldWorkers }
 }
 
 function isSame(running: Running, { pid, structure, revision }: Identity): boolean {

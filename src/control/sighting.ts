@@ -24,12 +24,12 @@ export async function lookAtHaproxy(parts: LoopParts, known: Known, signal: Abor
     known.lookFrom = performance.now() + lookEvery
     return
   }
-  const isStarted = !seen.isMasterThere && (await startOwn(parts, known, signal))
+  const isStarted = await startOwn(parts, known, signal)
   known.sight = { ...seen, trouble: known.starts.why ?? seen.trouble }
   known.lookFrom = performance.now() + (isStarted ? 0 : lookForEvery)
 }
 
-/** One that is ours to run and is not there is started from what is on disk; true when it came up. */
+/** One that is ours to run and is not there is started from what is on disk; true when it was, and came up. */
 async function startOwn({ kind, inputs, target }: LoopParts, known: Known, signal: AbortSignal): Promise<boolean> {
   if (
     kind !== 'spawn' ||
@@ -38,9 +38,9 @@ async function startOwn({ kind, inputs, target }: LoopParts, known: Known, signa
   )
     return false
   const ensured = await target.process.ensure(signal)
-  if (ensured.kind === 'up') return true
-  if (!signal.aborted) noteFailedStart(known, ensured.why)
-  return false
+  if (ensured.kind === 'down' && !signal.aborted) noteFailedStart(known, ensured.why)
+  // a master that was found can be without its worker for long
+  return ensured.kind === 'up' && ensured.how === 'started'
 }
 
 export function noteFailedStart(known: Known, why: string): void {

@@ -8,21 +8,24 @@ import { areColliding, type ListenAddress, parseListenAddress } from '../setting
  * may have) is left to HAProxy.
  */
 export async function takenListeners(running: string, wanted: string): Promise<readonly string[]> {
-  const present = bindsOf(running).flatMap((bind) => parseListenAddress(bind) ?? [])
+  const present = [...bindsOf(running).values()]
   // where HAProxy itself is in the way, it gets out of it
-  const isOurs = (place: ListenAddress | null) => place === null || present.some((own) => areColliding(own, place))
-  const fresh = [...new Set(bindsOf(wanted))].filter((bind) => !isOurs(parseListenAddress(bind)))
-  const taken = await Promise.all(fresh.map(async (bind) => ((await isTaken(bind)) ? [bind] : [])))
+  const fresh = [...bindsOf(wanted)].filter(([, place]) => !present.some((own) => areColliding(own, place)))
+  const taken = await Promise.all(fresh.map(async ([bind, place]) => ((await isTaken(place)) ? [bind] : [])))
   return taken.flat()
 }
 
-function bindsOf(configuration: string): readonly string[] {
-  return [...configuration.matchAll(/^[ \t]+bind[ \t]+(\S+)/gm)].map(([, bind = '']) => bind)
+/** As they are written; those that are no address and port are left out. */
+function bindsOf(configuration: string): ReadonlyMap<string, ListenAddress> {
+  const binds = new Map<string, ListenAddress>()
+  for (const [, bind = ''] of configuration.matchAll(/^[ \t]+bind[ \t]+(\S+)/gm)) {
+    const place = parseListenAddress(bind)
+    if (place !== null) binds.set(bind, place)
+  }
+  return binds
 }
 
-function isTaken(bind: string): Promise<boolean> {
-  const place = parseListenAddress(bind)
-  if (place === null) return Promise.resolve(false)
+function isTaken(place: ListenAddress): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer()
     server.once('error', (error) => resolve(codeOf(error) === 'EADDRINUSE'))

@@ -1,22 +1,17 @@
+import type { Urgent } from '../plan/urgent.ts'
 import { setStateCommand, shutdownSessionsCommand } from '../render/server-line.ts'
-import type { BackendId } from '../types.ts'
 import type { CliLimits } from './cli.ts'
 import { connectWorker, type HaproxySockets } from './worker.ts'
 
 export type Told = { readonly kind: 'told' } | { readonly kind: 'failed'; readonly why: string }
 
-export interface ServerChange {
-  readonly backend: BackendId
-  readonly server: string
-  readonly state: 'ready' | 'maint'
-  /** Ends the requests that run on it, and those that still try to reach it. */
-  readonly isGone: boolean
-}
-
-/** Tells the worker that serves now, all in one go: about a millisecond. What it knows of them then is as it was told. Never rejects. */
+/**
+ * Tells the worker that serves now, all in one go: about a millisecond. What it knows of them then is as it was told. For a
+ * server that is gone, the requests that run on it are ended, and those that still try to reach it. Never rejects.
+ */
 export async function setStates(
   sockets: HaproxySockets,
-  changes: readonly ServerChange[],
+  changes: readonly Urgent[],
   limits: CliLimits = {},
 ): Promise<Told> {
   const connection = await connectWorker(sockets, limits)
