@@ -1,17 +1,9 @@
+import type { Registration } from './consul.ts'
+
 /** The catalog of the fake Consul: what is registered, with the indexes that 1.13.9 gives its answers. */
 
-export interface FakeInstance {
-  readonly node: string
-  readonly id: string
-  readonly service: string
-  readonly nodeAddress?: string
-  readonly address?: string
-  readonly port?: number
-  readonly tags?: readonly string[]
-  readonly meta?: Readonly<Record<string, string>>
-  /** Status of its check `check:ID`; left out: it has none. */
-  readonly status?: string
-}
+/** Its check has the id `check:ID`. */
+export type FakeInstance = Omit<Registration, 'weaveAddress' | 'weights'>
 
 export interface FakeCheck {
   readonly id: string
