@@ -1,21 +1,10 @@
 // A real Consul for the tests: found, or built from source once and kept in the user's cache folder.
 
 import { spawnSync } from 'node:child_process'
-import {
-  closeSync,
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
+import { withLock } from './lock.mjs'
 import { cacheFolder, findProgram, installPackage, root, run, SetupError, say } from './setup.mjs'
 
 const version = '1.13.9'
@@ -62,50 +51,4 @@ async function ensureGo() {
   throw new SetupError(
     `the tests need a real Consul: put \`consul\` (${version} or newer) on PATH, or install Go 1.19 or newer to build it (${state})`,
   )
-}
-
-/**
- * One build at a time. It only saves work: a build goes to a file of its own and is renamed into place, so two builds at
- * once, after a lock that was taken for dead, do no harm.
- */
-export async function withLock(path, work) {
-  let isTold = false
-  for (;;) {
-    const lock = tryLock(path)
-    if (lock !== null) {
-      try {
-        return await work()
-      } finally {
-        rmSync(path, { force: true })
-      }
-    }
-    if (!isTold) say(`waiting for another run that holds ${path}`)
-    isTold = true
-    await delay(200)
-  }
-}
-
-function tryLock(path) {
-  try {
-    const file = openSync(path, 'wx')
-    writeSync(file, String(process.pid))
-    closeSync(file)
-    return path
-  } catch (error) {
-    if (error.code !== 'EEXIST') throw error
-    if (isDead(path)) rmSync(path, { force: true })
-    return null
-  }
-}
-
-function isDead(path) {
-  try {
-    const pid = Number(readFileSync(path, 'utf8'))
-    // Made a moment ago and not yet written.
-    if (!(pid > 0)) return Date.now() - statSync(path).mtimeMs > 5000
-    process.kill(pid, 0)
-    return false
-  } catch (error) {
-    return error.code === 'ESRCH'
-  }
 }

@@ -6,12 +6,14 @@ import { delimiter, dirname, join } from 'node:path'
 import { ensureConsul } from './consul.mjs'
 import { figures } from './figures.mjs'
 import { ensureBuild, ensureDependencies, ensureHaproxy, localProgram, run, runScript, say } from './setup.mjs'
+import { ensureTools } from './tools.mjs'
 
 // What is said when there is no more to say: something failed before the tests.
 let result = '0 passed, 1 failed'
 await runScript(async () => {
   await ensureDependencies()
   const programs = [await ensureHaproxy(), await ensureConsul({ build: true })]
+  await ensureTools()
   const env = { ...process.env, PATH: [process.env.PATH, ...programs.map((path) => dirname(path))].join(delimiter) }
   await ensureBuild()
 

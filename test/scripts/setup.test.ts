@@ -3,7 +3,7 @@ import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { withLock } from '../../scripts/consul.mjs'
+import { withLock } from '../../scripts/lock.mjs'
 import { findProgram, requireNode, SetupError } from '../../scripts/setup.mjs'
 
 let folder: string
