@@ -407,7 +407,7 @@ export interface Candidate {
   readonly parts: ReadonlyMap<string, string>
   /** Entries of each map file, by file name, in byte order of keys: the members that are not servers. */
   readonly maps: ReadonlyMap<string, ReadonlyMap<string, string>>
-  /** Server lines are printed into these: file name to content. */
+  /** Server lines are printed into these: file name to content. Put together when first read: they are as large as it all. */
   readonly files: ReadonlyMap<string, string>
 }
 

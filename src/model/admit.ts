@@ -8,6 +8,7 @@ import type {
   WeaveReport,
   World,
 } from '../types.ts'
+import { sameItems } from './keep.ts'
 
 /**
  * Decides what of the newest observations may be believed. Pure. A stale one changes nothing: what was admitted before
@@ -84,14 +85,11 @@ function regroup(
 ): Catalog['services'] {
   const arrivals = new Map<string, Instance[]>()
   for (const [name, instances] of touched) {
-    for (const instance of prior.get(name) ?? [])
-      if (!arrivals.has(instance.service)) arrivals.set(instance.service, [])
-    for (const instance of instances) {
-      if (instance[by] !== name) continue
-      const group = arrivals.get(instance.service)
-      if (group === undefined) arrivals.set(instance.service, [instance])
-      else group.push(instance)
-    }
+    const known = prior.get(name) ?? []
+    for (const service of servicesThatDiffer(known, instances)) if (!arrivals.has(service)) arrivals.set(service, [])
+  }
+  for (const [name, instances] of touched) {
+    for (const instance of instances) if (instance[by] === name) arrivals.get(instance.service)?.push(instance)
   }
   const services = new Map(before.services)
   for (const [service, arrived] of arrivals) {
@@ -103,13 +101,16 @@ function regroup(
   return services
 }
 
-function byKey(a: Instance, b: Instance): number {
-  return a.key < b.key ? -1 : a.key > b.key ? 1 : 0
+function servicesThatDiffer(before: readonly Instance[], after: readonly Instance[]): ReadonlySet<string> {
+  const known = new Set(before)
+  const services = new Set<string>()
+  for (const instance of after) if (!known.delete(instance)) services.add(instance.service)
+  for (const instance of known) services.add(instance.service)
+  return services
 }
 
-/** True when two arrays hold the same objects in the same order. */
-export function sameItems<T>(a: readonly T[], b: readonly T[]): boolean {
-  return a.length === b.length && a.every((item, index) => item === b[index])
+function byKey(a: Instance, b: Instance): number {
+  return a.key < b.key ? -1 : a.key > b.key ? 1 : 0
 }
 
 /**

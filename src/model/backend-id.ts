@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { BackendId, SectionOptions } from '../types.ts'
+import type { Backend, BackendId, Model, SectionOptions } from '../types.ts'
 
 const safeName = /^[A-Za-z0-9._-]{1,63}$/
 
@@ -28,4 +28,11 @@ export function sectionHash(section: SectionOptions): string {
 export function backendIdOf(service: string, hash: string | null): BackendId {
   const name = safeServiceName(service)
   return hash === null ? name : `${name}:${hash}`
+}
+
+/** Backends of a model in byte order of their ids. */
+export function inOrderOfIds({ backends }: Model): readonly Backend[] {
+  const ids = [...backends.keys()]
+  const isInOrder = ids.every((id, index) => index === 0 || (ids[index - 1] ?? '') < id)
+  return isInOrder ? [...backends.values()] : ids.sort().flatMap((id) => backends.get(id) ?? [])
 }

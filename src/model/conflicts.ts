@@ -8,6 +8,15 @@ export interface Settlement {
   readonly problems: readonly Problem[]
 }
 
+/** A settlement with what the next one needs of it. */
+interface Settled extends Settlement {
+  readonly outcomes: ReadonlyMap<string, ServiceOutcome>
+  /** Match keys of the model's routes, in their order. */
+  readonly keys: readonly MatchKey[]
+  /** Matches that more than one service claims. */
+  readonly contested: ReadonlySet<MatchKey>
+}
+
 /** Why a claim wins over another of the same match; docs/routes.md says them in this order. */
 type Ground =
   | 'it is asked for now'
@@ -16,13 +25,36 @@ type Ground =
   | 'it was registered first'
   | 'its name comes first'
 
+/** By the owners they made: with these the next settlement begins. */
+const settlements = new WeakMap<ReadonlyMap<MatchKey, string>, Settled>()
+
 /**
  * Gives each match to one service. A loser keeps its other routes. `owners` are those of the last settlement:
  * whoever has a match keeps it against a claim of the same priority, so that nobody is robbed by registering.
+ *
+ * Costs about as much as has changed since the settlement that made `owners`, while no changed claim is contested.
  */
-export function settleConflicts(outcomes: Iterable<ServiceOutcome>, owners: ReadonlyMap<MatchKey, string>): Settlement {
-  const claims = new Map<MatchKey, { readonly claim: Claim; readonly outcome: ServiceOutcome }>()
-  const contested = new Map<MatchKey, { readonly claim: Claim; readonly outcome: ServiceOutcome }[]>()
+export function settleConflicts(
+  outcomes: readonly ServiceOutcome[],
+  owners: ReadonlyMap<MatchKey, string>,
+): Settlement {
+  const before = settlements.get(owners)
+  const settled = (before === undefined ? null : settleChanges(before, outcomes)) ?? settleAll(outcomes, owners)
+  // of claims that are contested, the winner's ground may be another one once it is the owner
+  if (settled.contested.size === 0 || settled.owners === owners) settlements.set(settled.owners, settled)
+  return settled
+}
+
+// ---------------------------------------------------------------------------------------------- all
+
+interface Standing {
+  readonly claim: Claim
+  readonly outcome: ServiceOutcome
+}
+
+function settleAll(outcomes: readonly ServiceOutcome[], owners: ReadonlyMap<MatchKey, string>): Settled {
+  const claims = new Map<MatchKey, Standing>()
+  const contested = new Map<MatchKey, Standing[]>()
   for (const outcome of outcomes) {
     for (const claim of outcome.claims) {
       const first = claims.get(claim.key)
@@ -46,7 +78,15 @@ export function settleConflicts(outcomes: Iterable<ServiceOutcome>, owners: Read
       if (claim.standing === 'live') problems.push(lost(winner.claim, claim, weigh(winner.claim, claim, owner).ground))
     }
   }
-  return { ...modelOf(claims), problems, owners: ownersOf(claims, owners) }
+  const keys = [...claims.keys()].sort()
+  return {
+    model: modelOf(keys, claims),
+    problems,
+    owners: ownersOf(claims, owners),
+    outcomes: new Map(outcomes.map((outcome) => [outcome.service, outcome])),
+    keys,
+    contested: new Set(contested.keys()),
+  }
 }
 
 function weigh(
@@ -74,21 +114,26 @@ function lost(winner: Claim, loser: Claim, ground: Ground): Problem {
   })
 }
 
-function modelOf(claims: ReadonlyMap<MatchKey, { readonly claim: Claim; readonly outcome: ServiceOutcome }>): {
-  readonly model: Model
-} {
+function modelOf(keys: readonly MatchKey[], claims: ReadonlyMap<MatchKey, Standing>): Model {
   const routes: Route[] = []
   const named = new Map<BackendId, Backend>()
-  for (const key of [...claims.keys()].sort()) {
+  for (const key of keys) {
     const won = claims.get(key)
     if (won === undefined) continue
     const { route } = won.claim
     routes.push(route)
-    const backend = route.backend === null ? undefined : won.outcome.backends.get(route.backend)
+    const backend = backendOf(won.outcome, route)
     if (backend !== undefined) named.set(backend.id, backend)
   }
-  const backends = new Map([...named].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
-  return { model: { routes, backends } }
+  return { routes, backends: inOrderOfIds(named) }
+}
+
+function backendOf(outcome: ServiceOutcome, route: Route): Backend | undefined {
+  return route.backend === null ? undefined : outcome.backends.get(route.backend)
+}
+
+function inOrderOfIds(backends: Iterable<readonly [BackendId, Backend]>): Model['backends'] {
+  return new Map([...backends].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
 }
 
 function ownersOf(
@@ -102,4 +147,127 @@ function ownersOf(
     if (before.get(key) !== claim.route.service) isSame = false
   }
   return isSame ? before : owners
+}
+
+// ---------------------------------------------------------------------------------------------- changes
+
+/** More changed services than this are settled as quickly by beginning anew. */
+const mostChanges = 500
+
+interface Change {
+  readonly before: ServiceOutcome | null
+  readonly after: ServiceOutcome | null
+}
+
+/** What `settleAll` gives for these outcomes, made from what it gave before. Null: a changed claim has or gets a rival. */
+function settleChanges(settled: Settled, outcomes: readonly ServiceOutcome[]): Settled | null {
+  const changes = changesOf(settled.outcomes, outcomes)
+  if (changes.length > mostChanges) return null
+  if (changes.length === 0) return settled
+  const table = patchRoutes(settled, changes)
+  if (table === null) return null
+  const { keys, routes, owners } = table
+  const backends = patchBackends(settled.model.backends, changes)
+  return {
+    model: { routes, backends },
+    owners,
+    problems: settled.problems,
+    outcomes: new Map(outcomes.map((outcome) => [outcome.service, outcome])),
+    keys,
+    contested: settled.contested,
+  }
+}
+
+function changesOf(before: ReadonlyMap<string, ServiceOutcome>, after: readonly ServiceOutcome[]): readonly Change[] {
+  const changes: Change[] = []
+  let known = 0
+  for (const outcome of after) {
+    const old = before.get(outcome.service)
+    if (old !== undefined) known++
+    if (old?.claims !== outcome.claims || old.backends !== outcome.backends) {
+      changes.push({ before: old ?? null, after: outcome })
+    }
+  }
+  if (known === before.size) return changes
+  const present = new Set(after.map(({ service }) => service))
+  for (const [service, old] of before) if (!present.has(service)) changes.push({ before: old, after: null })
+  return changes
+}
+
+function patchRoutes(
+  settled: Settled,
+  changes: readonly Change[],
+): {
+  readonly keys: readonly MatchKey[]
+  readonly routes: readonly Route[]
+  readonly owners: Settled['owners']
+} | null {
+  const changed = changes.filter(({ before, after }) => before?.claims !== after?.claims)
+  const gone = new Set(changed.flatMap(({ before }) => before?.claims.map(({ key }) => key) ?? []))
+  const claims = changed.flatMap(({ after }) => after?.claims ?? [])
+  if ([...gone, ...claims.map(({ key }) => key)].some((key) => settled.contested.has(key))) return null
+  const keys = [...settled.keys]
+  const routes = [...settled.model.routes]
+  let owners: Map<MatchKey, string> | null = null
+  const come = new Set<MatchKey>()
+  for (const { key, route } of claims) {
+    if (come.has(key)) return null
+    come.add(key)
+    const index = placeOf(keys, key)
+    const isThere = keys[index] === key
+    if (isThere && !gone.has(key)) return null
+    keys.splice(index, isThere ? 1 : 0, key)
+    routes.splice(index, isThere ? 1 : 0, route)
+    if (settled.owners.get(key) !== route.service) {
+      owners ??= new Map(settled.owners)
+      owners.set(key, route.service)
+    }
+  }
+  for (const key of gone) {
+    if (come.has(key)) continue
+    const index = placeOf(keys, key)
+    keys.splice(index, 1)
+    routes.splice(index, 1)
+    owners ??= new Map(settled.owners)
+    owners.delete(key)
+  }
+  return { keys, routes, owners: owners ?? settled.owners }
+}
+
+/** Where a key is, or would have to be, among keys in order. */
+function placeOf(keys: readonly MatchKey[], key: MatchKey): number {
+  let [low, high] = [0, keys.length]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((keys[middle] ?? '') < key) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+function patchBackends(before: Model['backends'], changes: readonly Change[]): Model['backends'] {
+  const backends = new Map(before)
+  const kept = new Set<BackendId>()
+  let isInOrder = true
+  for (const { before: old, after } of changes) {
+    for (const [id, backend] of namedBy(after)) {
+      // a claim that has not changed may be contested, and lost
+      if (!before.has(id) && old?.claims === after?.claims) continue
+      if (!before.has(id)) isInOrder = false
+      backends.set(id, backend)
+      kept.add(id)
+    }
+  }
+  for (const { before: old } of changes) for (const id of namedBy(old).keys()) if (!kept.has(id)) backends.delete(id)
+  return isInOrder ? backends : inOrderOfIds(backends)
+}
+
+/** The backends that the routes of a service name. */
+function namedBy(outcome: ServiceOutcome | null): ReadonlyMap<BackendId, Backend> {
+  const named = new Map<BackendId, Backend>()
+  for (const { route } of outcome?.claims ?? []) {
+    const backend = outcome === null ? undefined : backendOf(outcome, route)
+    if (backend !== undefined) named.set(backend.id, backend)
+  }
+  return named
 }

@@ -10,9 +10,12 @@ import type {
   World,
 } from '../types.ts'
 import { type AddressBook, addressBook, resolveEndpoints } from './addresses.ts'
-import { admitCatalog, admitEngines, admitWeave, emptyCatalog, sameItems } from './admit.ts'
+import { admitCatalog, admitEngines, admitWeave, emptyCatalog } from './admit.ts'
 import { settleConflicts } from './conflicts.ts'
+import { isSameEndpoint, keepItems, keepOutcome, sameEntries } from './keep.ts'
 import { decideService, earliest, isExposed, lingerService, noMemory, type ServiceOutcome } from './service.ts'
+
+type Expose = ModelSettings['expose']
 
 export const emptyMemory: Memory = {
   catalog: emptyCatalog,
@@ -38,21 +41,21 @@ export function decide(world: World, memory: Memory, settings: ModelSettings): D
   const endpoints = new Map<string, readonly Endpoint[]>()
   const outcomes: ServiceOutcome[] = []
   for (const [service, instances] of catalog.services) {
-    if (!isExposed(instances, settings.expose)) continue
     const known = memory.services.get(service) ?? noMemory
-    const resolved = resolve(instances, book, known.bindings)
-    endpoints.set(service, resolved)
-    outcomes.push(outcomeOf(service, instances, resolved, known, settings.expose, world.at))
+    const work = workOn(service, instances, known, book, settings.expose, world.at)
+    if (work === null) continue
+    endpoints.set(service, work.endpoints)
+    outcomes.push(work.outcome)
   }
   for (const [service, known] of memory.services) {
     if (!catalog.services.has(service)) outcomes.push(lingering(service, known, world.at))
   }
-  const settlement = settleConflicts(outcomes, memory.owners)
+  const { model, owners, problems } = settleConflicts(outcomes, memory.owners)
   const services = remember(outcomes, memory.services)
   return {
-    model: settlement.model,
-    memory: sameOr(memory, { catalog, engines, weave, owners: settlement.owners, services }),
-    problems: sortProblems([...outcomes.flatMap((outcome) => outcome.problems), ...settlement.problems]),
+    model,
+    memory: sameOr(memory, { catalog, engines, weave, owners, services }),
+    problems: sortProblems([...outcomes.flatMap((outcome) => outcome.problems), ...problems]),
     endpoints,
     wakeAt: earliest(outcomes.flatMap(({ wakeAt }) => (wakeAt === null ? [] : [wakeAt]))),
   }
@@ -69,75 +72,55 @@ function sameOr(before: Memory, after: Memory): Memory {
   return isSame ? before : after
 }
 
-interface Resolved {
+/** What was made of one service, with all that it was made from. */
+interface Work {
   readonly book: AddressBook
-  readonly bindings: ServiceMemory['bindings']
-  readonly endpoints: readonly Endpoint[]
-}
-const resolutions = new WeakMap<readonly Instance[], Resolved>()
-
-/** Memoised on the instance array; an equal result keeps its identity, so that a new book alone changes nothing. */
-function resolve(
-  instances: readonly Instance[],
-  book: AddressBook,
-  bindings: ServiceMemory['bindings'],
-): readonly Endpoint[] {
-  const known = resolutions.get(instances)
-  if (known?.book === book && known.bindings === bindings) return known.endpoints
-  const fresh = resolveEndpoints(instances, book, bindings)
-  const merged = fresh.map((endpoint, index) => {
-    const before = known?.endpoints[index]
-    return before !== undefined && sameEndpoint(before, endpoint) ? before : endpoint
-  })
-  const endpoints = known !== undefined && sameItems(known.endpoints, merged) ? known.endpoints : merged
-  resolutions.set(instances, { book, bindings, endpoints })
-  return endpoints
-}
-
-function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
-  if (a.instance !== b.instance) return false
-  if (a.kind === 'dead') return b.kind === 'dead' && a.why === b.why
-  if (a.kind === 'unresolved') {
-    return b.kind === 'unresolved' && a.problem.code === b.problem.code && a.problem.reason === b.problem.reason
-  }
-  return (
-    b.kind === 'reachable' &&
-    a.address === b.address &&
-    a.port === b.port &&
-    a.source === b.source &&
-    a.isCorrected === b.isCorrected &&
-    a.container?.id === b.container?.id &&
-    a.container?.name === b.container?.name &&
-    a.container?.startedAt === b.container?.startedAt
-  )
-}
-
-interface Made {
-  readonly endpoints: readonly Endpoint[]
   readonly memory: ServiceMemory
-  readonly expose: ModelSettings['expose']
+  readonly endpoints: readonly Endpoint[]
   readonly outcome: ServiceOutcome
 }
-const made = new WeakMap<readonly Instance[], Made>()
-const lingered = new WeakMap<ServiceMemory, ServiceOutcome>()
 
-function outcomeOf(
+const exposure = new WeakMap<readonly Instance[], { readonly expose: Expose; readonly isExposed: boolean }>()
+const worksOf = new WeakMap<readonly Instance[], Work & { readonly expose: Expose }>()
+/** By the memory it made: with this the next work on the same service begins. */
+const worksAfter = new WeakMap<ServiceMemory, Work>()
+
+/** Null: nothing of the service is ours. Parts that are equal to what was made before keep their identity. */
+function workOn(
   service: string,
   instances: readonly Instance[],
-  endpoints: readonly Endpoint[],
   memory: ServiceMemory,
-  expose: ModelSettings['expose'],
+  book: AddressBook,
+  expose: Expose,
   at: Ms,
-): ServiceOutcome {
-  const known = made.get(instances)
-  const isSame = known?.endpoints === endpoints && known.memory === memory && known.expose === expose
-  if (isSame && !isPast(known.outcome.wakeAt, at)) return known.outcome
-  const decided = decideService(service, instances, endpoints, memory, expose, at)
-  const outcome = keepMemory(decided, memory)
+): Work | null {
+  const done = worksOf.get(instances)
+  const isSame = done?.memory === memory && done.book === book && done.expose === expose
+  if (isSame && !isPast(done.outcome.wakeAt, at)) return done
+  if (!isOurs(instances, expose)) return null
+  const before = worksAfter.get(memory) ?? null
+  const endpoints = keepItems(before?.endpoints, resolveEndpoints(instances, book, memory.bindings), isSameEndpoint)
+  const isAsBefore = done?.endpoints === endpoints && done.memory === memory && done.expose === expose
+  const outcome =
+    isAsBefore && !isPast(done.outcome.wakeAt, at)
+      ? done.outcome
+      : keepOutcome(before?.outcome, decideService(service, instances, endpoints, memory, expose, at), memory)
   // the outcome is that of its own memory as well: a second turn with nothing new finds it
-  made.set(instances, { endpoints, memory: outcome.memory ?? memory, expose, outcome })
-  return outcome
+  const work = { book, memory: outcome.memory ?? memory, endpoints, outcome, expose }
+  worksOf.set(instances, work)
+  if (outcome.memory !== null) worksAfter.set(outcome.memory, work)
+  return work
 }
+
+function isOurs(instances: readonly Instance[], expose: Expose): boolean {
+  const known = exposure.get(instances)
+  if (known?.expose === expose) return known.isExposed
+  const made = { expose, isExposed: isExposed(instances, expose) }
+  exposure.set(instances, made)
+  return made.isExposed
+}
+
+const lingered = new WeakMap<ServiceMemory, ServiceOutcome>()
 
 function lingering(service: string, memory: ServiceMemory, at: Ms): ServiceOutcome {
   const known = lingered.get(memory)
@@ -151,30 +134,6 @@ function isPast(wakeAt: Ms | null, at: Ms): boolean {
   return wakeAt !== null && wakeAt <= at
 }
 
-/** An equal memory keeps its identity. */
-function keepMemory(outcome: ServiceOutcome, before: ServiceMemory): ServiceOutcome {
-  const { memory } = outcome
-  if (memory === null) return outcome
-  const isSame =
-    memory.lingeringSince === before.lingeringSince &&
-    memory.disagreeingSince === before.disagreeingSince &&
-    sameEntries(memory.draining, before.draining) &&
-    sameEntries(memory.options, before.options) &&
-    sameEntries(memory.routes, before.routes) &&
-    sameText(memory.bindings, before.bindings)
-  return isSame ? { ...outcome, memory: before } : outcome
-}
-
-export function sameEntries<V>(a: ReadonlyMap<string, V>, b: ReadonlyMap<string, V>): boolean {
-  if (a.size !== b.size) return false
-  for (const [key, value] of a) if (b.get(key) !== value) return false
-  return true
-}
-
-function sameText(a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, unknown>): boolean {
-  return a === b || (a.size === b.size && (a.size === 0 || JSON.stringify([...a]) === JSON.stringify([...b])))
-}
-
 /** A service that lost its last route and instance, or its last tag of ours, is forgotten. */
 function remember(outcomes: readonly ServiceOutcome[], before: Memory['services']): Memory['services'] {
   const services = new Map<string, ServiceMemory>()
@@ -183,13 +142,15 @@ function remember(outcomes: readonly ServiceOutcome[], before: Memory['services'
 }
 
 function sortProblems(problems: readonly Problem[]): readonly Problem[] {
-  const order = ({ service, code, instance, subject }: Problem) => [service, code, instance ?? '', subject]
-  return [...problems].sort((a, b) => {
-    const [keysA, keysB] = [order(a), order(b)]
-    for (const [index, key] of keysA.entries()) {
-      const other = keysB[index] ?? ''
-      if (key !== other) return key < other ? -1 : 1
-    }
-    return 0
-  })
+  return [...problems].sort(
+    (a, b) =>
+      compare(a.service, b.service) ||
+      compare(a.code, b.code) ||
+      compare(a.instance ?? '', b.instance ?? '') ||
+      compare(a.subject, b.subject),
+  )
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
 }

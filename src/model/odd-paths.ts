@@ -39,11 +39,15 @@ function hostsOf(routes: readonly Route[]): ReadonlyMap<string, Host> {
 function isShared(pattern: string, hosts: ReadonlyMap<string, Host>): boolean {
   const first = hosts.get(pattern)
   if (first === undefined || first.isClosed) return first !== undefined && first.services.size > 1
+  if (first.services.size > 1) return true
   const services = new Set(first.services)
   for (const candidate of lessSpecific(pattern)) {
     const host = hosts.get(candidate)
     if (host === undefined) continue
-    for (const service of host.services) services.add(service)
+    for (const service of host.services) {
+      services.add(service)
+      if (services.size > 1) return true
+    }
     if (host.isClosed) break
   }
   return services.size > 1

@@ -1,3 +1,4 @@
+import { inOrderOfIds } from '../model/backend-id.ts'
 import { mapFiles } from '../render/maps.ts'
 import type {
   Backend,
@@ -130,9 +131,9 @@ const noServers: ReadonlyMap<string, RunningServer> = new Map()
 
 function memberSteps(running: Running, model: Model, exists: (id: BackendId) => boolean): MemberSteps {
   const steps: MemberSteps = { grow: [], change: [], shrink: [] }
-  for (const id of [...model.backends.keys()].sort()) {
-    const backend = model.backends.get(id)
-    if (backend === undefined || !exists(id)) continue
+  for (const backend of inOrderOfIds(model)) {
+    const { id } = backend
+    if (!exists(id)) continue
     const servers = running.servers.get(id) ?? noServers
     if (settledBackends.get(backend) === servers) continue
     if (!planServers(backend, servers, steps)) settledBackends.set(backend, servers)
@@ -176,14 +177,19 @@ function mapSteps(running: Running, candidate: Candidate, exists: (id: BackendId
     const id = value.split('|', 1)[0] ?? ''
     return id.startsWith(':') || exists(id)
   }
-  const routes = candidate.maps.get(mapFiles.routes) ?? new Map<string, string>()
-  const servesNothing = routes.size > 0 && ![...routes.values()].some(isServable)
+  const servesNothing = isEmptyOf(candidate.maps.get(mapFiles.routes) ?? new Map(), isServable)
   return files.flatMap((file) => {
     if (file === mapFiles.routes) return mapStep(file, running, candidate, isServable)
     // an edge whose first routes wait for the reload is not up yet
     if (file === mapFiles.state) return mapStep(file, running, candidate, () => !servesNothing)
     return mapStep(file, running, candidate, () => true)
   })
+}
+
+/** True where there are entries, and none is of that kind. */
+function isEmptyOf(entries: Entries, isOfThatKind: (value: string) => boolean): boolean {
+  for (const value of entries.values()) if (isOfThatKind(value)) return false
+  return entries.size > 0
 }
 
 const settledMaps = new WeakMap<Entries, Entries>()

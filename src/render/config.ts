@@ -1,6 +1,8 @@
+import { inOrderOfIds } from '../model/backend-id.ts'
+import { sameItems } from '../model/keep.ts'
 import { printMatch } from '../routes/grammar.ts'
 import type { Backend, BackendId, Candidate, Model, RenderSettings, Route } from '../types.ts'
-import { hostEntries, mapFiles, mapText, routeEntries, stateEntries } from './maps.ts'
+import { hostEntries, mapDigest, mapFiles, mapText, routeEntries, stateEntries } from './maps.ts'
 import { type Misplaced, type Placed, placeBackends, placeServers } from './placement.ts'
 import { digest, settingsDigest } from './revision.ts'
 import { checkedBackendId, checkedSection, serverLine } from './server-line.ts'
@@ -18,11 +20,12 @@ export interface RenderingFailure {
 }
 
 /**
- * All files of a revision. The same model, templates and settings give the same bytes, in whatever order the model was put
+ * All of a revision. The same model, templates and settings give the same bytes, in whatever order the model was put
  * together. Throws only on a model that nothing could have made from parsed input.
  *
  * Cheap where little has changed: text and digests of a backend are kept with the `Backend` object, map entries with the
- * `Route`, the rest of the file with the `RenderSettings`; what remains is joining and hashing.
+ * `Route`, the rest of the file with the `RenderSettings`; what remains is hashing. The files are put together when they
+ * are first asked for.
  */
 export function renderCandidate(model: Model, templates: Templates, settings: RenderSettings): Rendering {
   const frame = frameOf(templates, settings)
@@ -30,38 +33,44 @@ export function renderCandidate(model: Model, templates: Templates, settings: Re
   const astray = model.routes.find(({ backend }) => backend !== null && !model.backends.has(backend))
   if (astray !== undefined) return noBackend(astray)
   const sections: Section[] = []
-  for (const id of [...model.backends.keys()].sort()) {
-    const backend = model.backends.get(id)
-    if (backend === undefined) continue
-    const section = sectionOf(templates, backend)
+  const sectionOf = sectionsOf(templates)
+  for (const backend of inOrderOfIds(model)) {
+    const section = sectionOf(backend)
     if (section.kind === 'failed') return section
     sections.push(section)
   }
 
-  const structure = digest([frame.digest, ...sections.map((section) => section.digest)])
   const routes = routeEntries(model)
-  const hosts = hostEntries(model, settings.paths)
-  const state = stateEntries(model)
-  const routesText = mapText(routes)
-  const routesHash = digest([routesText, ...sections.map((section) => section.members)])
+  const routesHash = digest([mapDigest(routes), ...sections.map(({ members }) => members)])
   const hash = digest([routesHash, templates.hash, frame.settings])
-  const revision = new Map([['revision', hash]])
-
+  const { parts, structure } = structureOf(frame, sections)
   const maps = new Map<string, ReadonlyMap<string, string>>([
     [mapFiles.routes, routes],
-    [mapFiles.hosts, hosts],
-    [mapFiles.state, state],
-    [mapFiles.revision, revision],
+    [mapFiles.hosts, hostEntries(model, settings.paths)],
+    [mapFiles.state, stateEntries(model)],
+    [mapFiles.revision, new Map([['revision', hash]])],
   ])
-  const text = [frame.before, ...sections.map((section) => section.text), frame.after].join('')
-  const files = new Map<string, string>([
-    [configFile, text.replace(placeholders.structure, structure)],
-    [mapFiles.routes, routesText],
-    [mapFiles.hosts, mapText(hosts)],
-    [mapFiles.state, mapText(state)],
-    [mapFiles.revision, mapText(revision)],
-  ])
-  return { kind: 'rendered', candidate: { hash, routesHash, structure, parts: partsOf(frame, sections), maps, files } }
+  let files: Candidate['files'] | null = null
+  const candidate: Candidate = {
+    hash,
+    routesHash,
+    structure,
+    parts,
+    maps,
+    get files() {
+      files ??= new Map([
+        [configFile, configText(frame, sections, structure)],
+        ...[...maps].map(([name, map]) => [name, mapText(map)] as const),
+      ])
+      return files
+    },
+  }
+  return { kind: 'rendered', candidate }
+}
+
+function configText(frame: Frame, sections: readonly Section[], structure: string): string {
+  const text = [frame.before, ...sections.map((section) => section.text), frame.after]
+  return text.join('').replace(placeholders.structure, structure)
 }
 
 const configFile = 'haproxy.cfg'
@@ -93,50 +102,53 @@ const frames = new WeakMap<Templates, WeakMap<RenderSettings, Frame | RenderingF
 const sections = new WeakMap<Templates, WeakMap<Backend, Section | RenderingFailure>>()
 
 function frameOf(templates: Templates, settings: RenderSettings): Frame | RenderingFailure {
-  return remember(frames, templates, settings, () => {
+  return remember(ofTemplates(frames, templates), settings, () => {
     const placed = place('haproxy.cfg.eta', templates.config(configView(settings)), placeBackends)
     if (placed.kind === 'failed') return placed
     return { ...placed, digest: digest([placed.before, placed.after]), settings: settingsDigest(settings) }
   })
 }
 
-function sectionOf(templates: Templates, backend: Backend): Section | RenderingFailure {
-  return remember(sections, templates, backend, () => {
-    const id = checkedBackendId(backend.id)
-    const options = checkedSection(backend.section)
-    const placed = place('backend.eta', templates.backend(backendView(id, options)), (text) => placeServers(text, id))
-    if (placed.kind === 'failed') return { ...placed, reason: `${placed.reason} (backend ${id})` }
-    const text = [placed.before]
-    // A file can't say everything the runtime API can (drain), so a server's own words count as well.
-    let members = `${id} ${JSON.stringify([options.balance, options.sticky, options.maxconn, options.proto])}\n`
-    for (const server of backend.servers) {
-      const line = serverLine(server, options)
-      text.push('  ', line, '\n')
-      members += `${line} ${server.state} ${server.weight}\n`
-    }
-    return {
-      kind: 'placed',
-      id,
-      // One flat string: concatenation would leave a tree of small ones to walk at every rendering.
-      text: [...text, placed.after].join(''),
-      digest: digest([placed.before, placed.after]),
-      members: digest([members]),
-    }
-  })
+function sectionsOf(templates: Templates): (backend: Backend) => Section | RenderingFailure {
+  const known = ofTemplates(sections, templates)
+  return (backend) => remember(known, backend, () => sectionOf(templates, backend))
 }
 
-function remember<Key extends object, Value>(
+function sectionOf(templates: Templates, backend: Backend): Section | RenderingFailure {
+  const id = checkedBackendId(backend.id)
+  const options = checkedSection(backend.section)
+  const placed = place('backend.eta', templates.backend(backendView(id, options)), (text) => placeServers(text, id))
+  if (placed.kind === 'failed') return { ...placed, reason: `${placed.reason} (backend ${id})` }
+  const text = [placed.before]
+  // A file can't say everything the runtime API can (drain), so a server's own words count as well.
+  let members = `${id} ${JSON.stringify([options.balance, options.sticky, options.maxconn, options.proto])}\n`
+  for (const server of backend.servers) {
+    const line = serverLine(server, options)
+    text.push('  ', line, '\n')
+    members += `${line} ${server.state} ${server.weight}\n`
+  }
+  return {
+    kind: 'placed',
+    id,
+    // One flat string: concatenation would leave a tree of small ones to walk at every rendering.
+    text: [...text, placed.after].join(''),
+    digest: digest([placed.before, placed.after]),
+    members: digest([members]),
+  }
+}
+
+function ofTemplates<Key extends object, Value>(
   memory: WeakMap<Templates, WeakMap<Key, Value>>,
   templates: Templates,
-  key: Key,
-  make: () => Value,
-): Value {
-  const ofTemplates = memory.get(templates) ?? new WeakMap<Key, Value>()
-  memory.set(templates, ofTemplates)
-  const known = ofTemplates.get(key)
+): WeakMap<Key, Value> {
+  return remember(memory, templates, () => new WeakMap<Key, Value>())
+}
+
+function remember<Key extends object, Value>(memory: WeakMap<Key, Value>, key: Key, make: () => Value): Value {
+  const known = memory.get(key)
   if (known !== undefined) return known
   const value = make()
-  ofTemplates.set(key, value)
+  memory.set(key, value)
   return value
 }
 
@@ -144,6 +156,22 @@ function place(file: string, printed: Printed, cut: (text: string) => Placed | M
   if (printed.kind === 'threw') return { ...printed, kind: 'failed' }
   const placed = cut(printed.text)
   return placed.kind === 'placed' ? placed : { kind: 'failed', file, line: null, reason: placed.reason }
+}
+
+interface Structure {
+  readonly structure: string
+  readonly parts: Candidate['parts']
+}
+let newest: (Structure & { readonly frame: Frame; readonly digests: readonly string[] }) | null = null
+
+/** Most changes are of members, and leave the structure as it is. */
+function structureOf(frame: Frame, rendered: readonly Section[]): Structure {
+  const digests = rendered.flatMap(({ id, digest: own }) => [id, own])
+  const known = newest
+  if (known?.frame === frame && sameItems(known.digests, digests)) return known
+  const structure = digest([frame.digest, ...rendered.map((section) => section.digest)])
+  newest = { structure, parts: partsOf(frame, rendered), frame, digests }
+  return newest
 }
 
 function partsOf(frame: Frame, rendered: readonly Section[]): ReadonlyMap<string, string> {

@@ -1,6 +1,8 @@
 import { safeServiceName } from '../model/backend-id.ts'
+import { sameItems } from '../model/keep.ts'
 import { pathPolicy } from '../model/odd-paths.ts'
 import type { Model, Redirect, RedirectVariable, RenderSettings, Route } from '../types.ts'
+import { digest } from './revision.ts'
 import { checkedBackendId } from './server-line.ts'
 
 /** Map files by what they hold. The names are relative: see `default-path config` in the template. */
@@ -49,7 +51,7 @@ export function hostKey(pattern: string): string {
  * `$host`, `$path`, `$query`.
  */
 export function routeEntries({ routes }: Model): Entries {
-  return newestRoutes(routes, () => {
+  return newestRoutes(routes, '', () => {
     const entries = new Map<string, string>()
     for (const route of routes) if (route.match.kind === 'prefix') setAll(entries, routeMembers(route))
     for (const route of routes) if (route.match.kind !== 'prefix') setAll(entries, routeMembers(route))
@@ -60,18 +62,29 @@ export function routeEntries({ routes }: Model): Entries {
 const newestRoutes = keepNewest()
 const newestHosts = keepNewest()
 
-/** While every input is the very same, so is the result: most changes are of servers and leave all routes as they are. */
-function keepNewest(): (inputs: readonly unknown[], make: () => Entries) => Entries {
-  let newest: { readonly inputs: readonly unknown[]; readonly entries: Entries } | null = null
-  return (inputs, make) => {
-    const known = newest
-    if (known?.inputs.length === inputs.length && inputs.every((input, index) => input === known.inputs[index])) {
-      return known.entries
-    }
-    const entries = make()
-    newest = { inputs, entries }
+/** Most changes leave all routes as they are, or only say otherwise where they come from: then the result is the same map. */
+function keepNewest(): (routes: readonly Route[], setting: string, make: () => Entries) => Entries {
+  let newest: {
+    readonly routes: readonly Route[]
+    readonly members: readonly RouteMembers[]
+    readonly setting: string
+    readonly entries: Entries
+  } | null = null
+  return (routes, setting, make) => {
+    const known = newest?.setting === setting ? newest : null
+    if (known?.routes === routes) return known.entries
+    const members = routes.map(routeMembers)
+    const isSame =
+      known?.members.length === members.length &&
+      members.every((one, index) => isSameMembers(one, known.members[index]))
+    const entries = isSame ? known.entries : make()
+    newest = { routes, members, setting, entries }
     return entries
   }
+}
+
+function isSameMembers(a: RouteMembers, b: RouteMembers | undefined): boolean {
+  return a === b || (a.value === b?.value && sameItems(a.keys, b.keys))
 }
 
 function setAll(entries: Map<string, string>, { keys, value }: RouteMembers): void {
@@ -144,7 +157,7 @@ function redirectFields({ code, location }: Redirect): readonly string[] {
 
 /** Entries of hosts.map: `strict` or `plain` for every host pattern with routes (see `pathPolicy`). */
 export function hostEntries({ routes }: Model, paths: RenderSettings['paths']): Entries {
-  return newestHosts([paths, ...routes], () => {
+  return newestHosts(routes, paths, () => {
     const entries = new Map<string, string>()
     for (const [pattern, policy] of pathPolicy(routes, paths)) entries.set(hostKey(pattern), policy)
     return inByteOrder(entries)
@@ -164,15 +177,31 @@ export function stateEntries(model: Model): Entries {
   return new Map(isAlive ? [['alive', '1']] : [])
 }
 
-const texts = new WeakMap<Entries, string>()
+interface Text {
+  readonly text: string
+  readonly digest: string
+}
+const texts = new WeakMap<Entries, Text>()
 
 /** The text of a map file: a key, a space and a value a line. */
 export function mapText(entries: Entries): string {
+  return textOf(entries).text
+}
+
+/** Of the text of a map file. */
+export function mapDigest(entries: Entries): string {
+  return textOf(entries).digest
+}
+
+function textOf(entries: Entries): Text {
   const known = texts.get(entries)
   if (known !== undefined) return known
-  const text = [...entries].map(([key, value]) => `${key} ${value}\n`).join('')
-  texts.set(entries, text)
-  return text
+  const lines: string[] = []
+  for (const [key, value] of entries) lines.push(`${key} ${value}\n`)
+  const text = lines.join('')
+  const made = { text, digest: digest([text]) }
+  texts.set(entries, made)
+  return made
 }
 
 function inByteOrder(entries: Entries): Entries {

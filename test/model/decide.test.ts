@@ -370,31 +370,60 @@ describe('deciding again', () => {
     expect(decide(world, memory, settings)).toEqual(first)
   })
 
-  /** What may become of one instance: gone, or with another address, health, tag or age. */
+  it('gives no backend to a service whose only match is another one\'s when its health changes', () => {
+    const owner = routed('api', ['a.example'], { createIndex: 5 })
+    const loser = (health: Instance['health']) =>
+      worldOf([owner, routed('web', ['a.example'], { address: '10.2.1.2', createIndex: 6, health })])
+    const first = decide(loser('passing'), emptyMemory, settings)
+    const second = decide(loser('passing'), first.memory, settings)
+    const third = decide(loser('critical'), second.memory, settings)
+    expect([...third.model.backends.keys()]).toEqual(['api'])
+  })
+
+  const routes = fc.constantFrom(
+    'a.example',
+    'a.example/x strip',
+    'b.example',
+    'b.example priority=5',
+    'b.example/y balance=leastconn',
+    'c.example redirect=https://x.test',
+    '///',
+  )
+  /** What may become of one instance: gone, or with another address, health, tags or age. */
   const fate = fc.record({
     isThere: fc.boolean(),
+    service: fc.constantFrom('web', 'api', 'old'),
     address: fc.constantFrom('10.2.1.1', '10.2.1.2', '10.2.9.9', '10.2.0.1', ''),
     health: fc.constantFrom('passing', 'warning', 'critical', 'maintenance'),
-    route: fc.constantFrom('a.example', 'b.example', 'a.example/x strip', '///', 'c.example redirect=https://x.test'),
+    tags: fc.uniqueArray(
+      routes.map((route) => `heddle.route=${route}`),
+      { minLength: 1, maxLength: 3 },
+    ),
     createIndex: fc.constantFrom(5, 6),
   })
 
   it('gives what a decision without any history of its own would give, whatever came before', () => {
-    const fates = fc.array(fc.tuple(fate, fate, fate), { minLength: 2, maxLength: 6 })
+    const fates = fc.array(fc.tuple(fate, fate, fate, fate), { minLength: 2, maxLength: 8 })
     fc.assert(
       fc.property(fates, (rounds) => {
         let memory = emptyMemory
         for (const [round, parts] of rounds.entries()) {
-          const instances = parts.flatMap(({ isThere, route, ...rest }, index) => {
-            const service = index === 2 ? 'api' : 'web'
-            return isThere ? [instance(service, `i${index}`, { ...rest, tags: [`heddle.route=${route}`] })] : []
-          })
+          // half of the instances stay as they were in the round before
+          const present = parts.map((part, index) =>
+            index % 2 === round % 2 ? part : (rounds[round - 1]?.[index] ?? part),
+          )
+          const instances = present.flatMap(({ isThere, service, ...rest }, index) =>
+            isThere ? [instance(service, `i${index}`, rest)] : [],
+          )
           const world = worldOf(instances, noon + round * minute)
           const decision = decide(world, memory, settings)
-          expect(decision).toEqual(decide(structuredClone(world), structuredClone(memory), settings))
+          const anew = decide(structuredClone(world), structuredClone(memory), settings)
+          expect(decision).toEqual(anew)
+          expect([...decision.model.backends.keys()]).toEqual([...anew.model.backends.keys()])
           memory = decision.memory
         }
       }),
+      { numRuns: 300 },
     )
   })
 })
