@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util'
 import { stackOf } from '../errors.ts'
 import { decide } from '../model/decide.ts'
-import { sameEntries, sameItems } from '../model/keep.ts'
 import { renderCandidate } from '../render/config.ts'
 import type { Templates } from '../render/templates.ts'
+import { sameEntries, sameItems } from '../same.ts'
 import type { Candidate, Decision, Memory, Model, ModelSettings, Problem, RenderSettings, World } from '../types.ts'
 
 /** What HAProxy should have, as far as it could be made. Immutable; what did not change keeps its identity. */

@@ -1,3 +1,4 @@
+import { sameItems } from '../same.ts'
 import type {
   Catalog,
   CatalogObservation,
@@ -8,7 +9,6 @@ import type {
   WeaveReport,
   World,
 } from '../types.ts'
-import { sameItems } from './keep.ts'
 
 /**
  * Decides what of the newest observations may be believed. Pure. A stale one changes nothing: what was admitted before

@@ -1,3 +1,4 @@
+import { sameEntries } from '../same.ts'
 import type {
   Decision,
   Endpoint,
@@ -12,7 +13,7 @@ import type {
 import { type AddressBook, addressBook, resolveEndpoints } from './addresses.ts'
 import { admitCatalog, admitEngines, admitWeave, emptyCatalog } from './admit.ts'
 import { settleConflicts } from './conflicts.ts'
-import { isSameEndpoint, keepItems, keepOutcome, sameEntries } from './keep.ts'
+import { isSameEndpoint, keepItems, keepOutcome } from './keep.ts'
 import { decideService, earliest, isExposed, lingerService, noMemory, type ServiceOutcome } from './service.ts'
 
 type Expose = ModelSettings['expose']

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import { sameEntries, sameItems } from '../same.ts'
 import type { Backend, BackendId, Endpoint, Server, ServiceMemory } from '../types.ts'
 import type { ServiceOutcome } from './service.ts'
 
@@ -68,6 +69,7 @@ function keepMemory(after: ServiceMemory | null, before: ServiceMemory): Service
     sameEntries(after.draining, before.draining) &&
     sameEntries(after.options, before.options) &&
     sameEntries(after.bindings, before.bindings) &&
+    after.routes.size === before.routes.size &&
     isDeepStrictEqual(after.routes, before.routes)
   return isSame ? before : after
 }
@@ -114,16 +116,4 @@ function keepEqual<T>(before: T | undefined, after: T): T {
 
 function keepList<T>(before: readonly T[], after: readonly T[]): readonly T[] {
   return sameItems(before, after) ? before : after
-}
-
-/** True when two arrays hold the same objects in the same order. */
-export function sameItems<T>(a: readonly T[], b: readonly T[]): boolean {
-  return a.length === b.length && a.every((item, index) => item === b[index])
-}
-
-export function sameEntries<V>(a: ReadonlyMap<string, V>, b: ReadonlyMap<string, V>): boolean {
-  if (a === b) return true
-  if (a.size !== b.size) return false
-  for (const [key, value] of a) if (b.get(key) !== value) return false
-  return true
 }

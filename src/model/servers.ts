@@ -46,8 +46,9 @@ export function seatInstances(
   }
   const scale = weightScale(endpoints)
   const seats = [...owners.values()]
-    .sort((a, b) => compareAddresses(a.address, b.address) || a.port - b.port)
-    .map((endpoint) => {
+    .map((endpoint) => ({ endpoint, place: numberOf(endpoint.address) }))
+    .sort((a, b) => a.place - b.place || a.endpoint.port - b.endpoint.port)
+    .map(({ endpoint }) => {
       const request = requests.get(endpoint.instance.key)
       const weight = request?.weight ?? scale(catalogWeight(endpoint.instance))
       return { endpoint, weight, backup: request?.backup ?? false }
@@ -72,14 +73,9 @@ function weightScale(endpoints: readonly Endpoint[]): (weight: number) => number
   return (weight) => (weight <= 0 ? 0 : Math.max(1, Math.round((weight * greatestWeight) / greatest)))
 }
 
-/** Numeric order of dotted quads. */
-function compareAddresses(a: string, b: string): number {
-  const [quadA, quadB] = [a.split('.'), b.split('.')]
-  for (let index = 0; index < 4; index++) {
-    const difference = Number(quadA[index]) - Number(quadB[index])
-    if (difference !== 0) return difference
-  }
-  return 0
+/** Of a dotted quad, as the number that it is. */
+function numberOf(address: string): number {
+  return address.split('.').reduce((number, byte) => number * 256 + Number(byte), 0)
 }
 
 /** The servers of one backend. `draining` says since when an instance is in maintenance. */

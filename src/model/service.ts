@@ -2,7 +2,7 @@ import { problem } from '../problems.ts'
 import { printMatch } from '../routes/grammar.ts'
 import type { Options } from '../routes/options/option.ts'
 import { optionTable } from '../routes/options/table.ts'
-import { type InstanceRequest, readInstance } from '../routes/request.ts'
+import { type InstanceRequest, readInstance, type WrittenRoute } from '../routes/request.ts'
 import type {
   Backend,
   BackendId,
@@ -195,7 +195,7 @@ function collectRoutes(
   requests: Requests,
   memory: ServiceMemory,
 ): { readonly routes: readonly Asked[]; readonly problems: readonly Problem[] } {
-  const found = new Map<MatchKey, { spec: RouteSpec; instances: string[] }>()
+  const found = new Map<MatchKey, { spec: WrittenRoute; createIndex: number; instances: string[] }>()
   const broken = new Set<string>()
   let isUnreadable = false
   for (const instance of ranked) {
@@ -207,19 +207,19 @@ function collectRoutes(
       } else {
         const key = printMatch(request.spec.match)
         const known = found.get(key)
-        if (known === undefined) found.set(key, { spec: request.spec, instances: [instance.key] })
-        else {
+        if (known === undefined) {
+          found.set(key, { spec: request.spec, createIndex: instance.createIndex, instances: [instance.key] })
+        } else {
           known.instances.push(instance.key)
-          const createIndex = Math.min(known.spec.createIndex, request.spec.createIndex)
-          if (createIndex !== known.spec.createIndex) known.spec = { ...known.spec, createIndex }
+          known.createIndex = Math.min(known.createIndex, instance.createIndex)
         }
       }
     }
   }
   const understood = new Set([...found.values()].map(({ spec }) => spec.id))
-  const routes = [...found].map(([key, { spec, instances }]): readonly [MatchKey, Asked] => [
+  const routes = [...found].map(([key, { spec, createIndex, instances }]): readonly [MatchKey, Asked] => [
     key,
-    { spec, instances: instances.sort(), standing: 'live', isCurrent: true },
+    { spec: { ...spec, createIndex }, instances: instances.sort(), standing: 'live', isCurrent: true },
   ])
   for (const [key, spec] of memory.routes) {
     if (found.has(key)) continue

@@ -12,12 +12,18 @@ type Changes = ModelDiff['routes']
  */
 export function diffModels(before: Model | null, after: Model): ModelDiff {
   const old = before ?? { routes: [], backends: new Map<string, Backend>() }
+  const routes = changedRoutes(old.routes, after.routes)
   const backends = changedBackends(old.backends, after.backends)
   return {
-    routes: changesOf(routesBeside(old.routes, after.routes), routesBeside(after.routes, old.routes), isSameRoute),
+    routes: changesOf(routes.before, routes.after, isSameRoute),
     servers: changesOf(serversOf(backends.before), serversOf(backends.after), isSameServer),
     backends: changesOf(backends.before, backends.after, isSameBackend),
   }
+}
+
+interface Sides<T> {
+  readonly before: ReadonlyMap<string, T>
+  readonly after: ReadonlyMap<string, T>
 }
 
 /** As people read it; of two routes with the same text the match is the same. */
@@ -25,17 +31,32 @@ function printRoute(route: Route): string {
   return `${printMatch(route.match)} -> ${route.service}`
 }
 
+/** Both sides without the routes that are the same object on both. Usually all but a few in one place. */
+function changedRoutes(before: readonly Route[], after: readonly Route[]): Sides<Route> {
+  const shorter = Math.min(before.length, after.length)
+  let start = 0
+  while (start < shorter && before[start] === after[start]) start++
+  let end = 0
+  while (end < shorter - start && before.at(-1 - end) === after.at(-1 - end)) end++
+  const [old, fresh] = [before.slice(start, before.length - end), after.slice(start, after.length - end)]
+  return { before: routesBeside(old, fresh), after: routesBeside(fresh, old) }
+}
+
 function routesBeside(routes: readonly Route[], others: readonly Route[]): ReadonlyMap<string, Route> {
-  if (routes === others) return new Map()
   const known = new Set(others)
   return new Map(routes.filter((route) => !known.has(route)).map((route) => [printRoute(route), route]))
 }
 
 /** Both sides without the backends that are the same object on both. */
-function changedBackends(before: Model['backends'], after: Model['backends']) {
-  const without = (these: Model['backends'], those: Model['backends']): Model['backends'] =>
-    these === those ? new Map() : new Map([...these].filter(([id, backend]) => those.get(id) !== backend))
-  return { before: without(before, after), after: without(after, before) }
+function changedBackends(before: Model['backends'], after: Model['backends']): Sides<Backend> {
+  return { before: backendsBeside(before, after), after: backendsBeside(after, before) }
+}
+
+function backendsBeside(backends: Model['backends'], others: Model['backends']): Model['backends'] {
+  const beside = new Map<string, Backend>()
+  if (backends === others) return beside
+  for (const [id, backend] of backends) if (others.get(id) !== backend) beside.set(id, backend)
+  return beside
 }
 
 function serversOf(backends: Model['backends']): ReadonlyMap<string, Server> {

@@ -1,5 +1,4 @@
 import { inOrderOfIds } from '../model/backend-id.ts'
-import { sameItems } from '../model/keep.ts'
 import { printMatch } from '../routes/grammar.ts'
 import type { Backend, BackendId, Candidate, Model, RenderSettings, Route } from '../types.ts'
 import { hostEntries, mapDigest, mapFiles, mapText, routeEntries, stateEntries } from './maps.ts'
@@ -162,16 +161,22 @@ interface Structure {
   readonly structure: string
   readonly parts: Candidate['parts']
 }
-let newest: (Structure & { readonly frame: Frame; readonly digests: readonly string[] }) | null = null
+let newest: (Structure & { readonly frame: Frame; readonly rendered: readonly Section[] }) | null = null
 
 /** Most changes are of members, and leave the structure as it is. */
 function structureOf(frame: Frame, rendered: readonly Section[]): Structure {
-  const digests = rendered.flatMap(({ id, digest: own }) => [id, own])
   const known = newest
-  if (known?.frame === frame && sameItems(known.digests, digests)) return known
-  const structure = digest([frame.digest, ...rendered.map((section) => section.digest)])
-  newest = { structure, parts: partsOf(frame, rendered), frame, digests }
+  const isSame =
+    known?.frame === frame &&
+    known.rendered.length === rendered.length &&
+    rendered.every((section, index) => isSameStructure(section, known.rendered[index]))
+  const structure = isSame ? known.structure : digest([frame.digest, ...rendered.map((section) => section.digest)])
+  newest = { structure, parts: isSame ? known.parts : partsOf(frame, rendered), frame, rendered }
   return newest
+}
+
+function isSameStructure(a: Section, b: Section | undefined): boolean {
+  return a === b || (a.id === b?.id && a.digest === b.digest)
 }
 
 function partsOf(frame: Frame, rendered: readonly Section[]): ReadonlyMap<string, string> {

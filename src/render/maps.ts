@@ -1,6 +1,6 @@
 import { safeServiceName } from '../model/backend-id.ts'
-import { sameItems } from '../model/keep.ts'
 import { pathPolicy } from '../model/odd-paths.ts'
+import { sameItems } from '../same.ts'
 import type { Model, Redirect, RedirectVariable, RenderSettings, Route } from '../types.ts'
 import { digest } from './revision.ts'
 import { checkedBackendId } from './server-line.ts'
@@ -64,27 +64,23 @@ const newestHosts = keepNewest()
 
 /** Most changes leave all routes as they are, or only say otherwise where they come from: then the result is the same map. */
 function keepNewest(): (routes: readonly Route[], setting: string, make: () => Entries) => Entries {
-  let newest: {
-    readonly routes: readonly Route[]
-    readonly members: readonly RouteMembers[]
-    readonly setting: string
-    readonly entries: Entries
-  } | null = null
+  let newest: { readonly routes: readonly Route[]; readonly setting: string; readonly entries: Entries } | null = null
   return (routes, setting, make) => {
-    const known = newest?.setting === setting ? newest : null
-    if (known?.routes === routes) return known.entries
-    const members = routes.map(routeMembers)
+    const known = newest
     const isSame =
-      known?.members.length === members.length &&
-      members.every((one, index) => isSameMembers(one, known.members[index]))
+      known?.setting === setting &&
+      known.routes.length === routes.length &&
+      routes.every((route, index) => isSameInMaps(route, known.routes[index]))
     const entries = isSame ? known.entries : make()
-    newest = { routes, members, setting, entries }
+    newest = { routes, setting, entries }
     return entries
   }
 }
 
-function isSameMembers(a: RouteMembers, b: RouteMembers | undefined): boolean {
-  return a === b || (a.value === b?.value && sameItems(a.keys, b.keys))
+function isSameInMaps(a: Route, b: Route | undefined): boolean {
+  if (a === b || b === undefined) return a === b
+  const [one, other] = [routeMembers(a), routeMembers(b)]
+  return one.value === other.value && sameItems(one.keys, other.keys)
 }
 
 function setAll(entries: Map<string, string>, { keys, value }: RouteMembers): void {

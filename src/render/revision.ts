@@ -1,11 +1,11 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { RenderSettings } from '../types.ts'
 
 /** 12 hexadecimal digits over parts that contain no NUL. */
 export function digest(parts: Iterable<string>): string {
   // one text: a call for each part costs more than the hash
   const text = [...parts, ''].join('\0')
-  return createHash('sha256').update(text).digest('hex').slice(0, 12)
+  return hash('sha256', text).slice(0, 12)
 }
 
 /**

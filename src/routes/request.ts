@@ -1,13 +1,17 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type ProblemCode, problem } from '../problems.ts'
+import { sameEntries, sameItems } from '../same.ts'
 import type { Instance, Match, MatchKey, ModelSettings, Problem, Rewrite, RouteSpec, SectionOptions } from '../types.ts'
 import { parseMatch, printMatch } from './grammar.ts'
 import type { Option, OptionLevel, Options } from './options/option.ts'
 import { optionTable } from './options/table.ts'
 
+/** A route as it is written, whoever wrote it. */
+export type WrittenRoute = Omit<RouteSpec, 'createIndex'>
+
 /** What one text asks for. Where only the match was understood, the route's last good version can stay. */
 export type RouteRequest =
-  | { readonly kind: 'understood'; readonly spec: RouteSpec }
+  | { readonly kind: 'understood'; readonly spec: WrittenRoute }
   | { readonly kind: 'bad-option'; readonly id: string; readonly key: MatchKey }
   | { readonly kind: 'bad-match' /** Null: nothing says which route it was. */; readonly id: string | null }
 
@@ -45,14 +49,25 @@ interface Written {
 }
 
 const memo = new WeakMap<Instance, { readonly expose: Expose; readonly request: InstanceRequest }>()
+let newest: { readonly instance: Instance; readonly expose: Expose; readonly request: InstanceRequest } | null = null
 
-/** Reads the tags and meta of an instance; the order they come in makes no difference. Memoised on the instance. */
+/**
+ * Reads the tags and meta of an instance; the order they come in makes no difference. Memoised on the instance, and the same
+ * object for instances of a service that say the same: most do, and they are read one after the other.
+ */
 export function readInstance(instance: Instance, expose: Expose): InstanceRequest {
   const known = memo.get(instance)
   if (known?.expose === expose) return known.request
-  const request = read(instance, expose)
-  memo.set(instance, { expose, request })
+  const isLikeNewest = newest !== null && newest.expose === expose && saysTheSame(instance, newest.instance)
+  // a problem names its instance
+  const request = isLikeNewest && newest?.request.problems.length === 0 ? newest.request : read(instance, expose)
+  newest = { instance, expose, request }
+  memo.set(instance, newest)
   return request
+}
+
+function saysTheSame(a: Instance, b: Instance): boolean {
+  return a.service === b.service && sameItems(a.tags, b.tags) && sameEntries(a.meta, b.meta)
 }
 
 const nothing: InstanceRequest = {
@@ -93,7 +108,7 @@ function read(instance: Instance, expose: Expose): InstanceRequest {
   for (const one of written.slice(0, mostTexts)) {
     if (one.key === null) continue
     if (one.key === 'route') {
-      addRoute(readRoute(one, instance.createIndex, report), one.subject)
+      addRoute(readRoute(one, report), one.subject)
     } else {
       const option = findOption(one.key, ['service', 'instance'], expose.prefix)
       if (typeof option === 'string') report('unknown-option', one.subject, option)
@@ -137,7 +152,7 @@ function defaultRoute(instance: Instance, expose: Expose, report: Report): Route
     report('bad-host', text, 'the name of the service makes no host name')
     return { kind: 'bad-match', id: null }
   }
-  return { kind: 'understood', spec: specOf(match.value, {}, printMatch(match.value), text, instance.createIndex) }
+  return { kind: 'understood', spec: specOf(match.value, {}, printMatch(match.value), text) }
 }
 
 /**
@@ -146,11 +161,13 @@ function defaultRoute(instance: Instance, expose: Expose, report: Report): Route
  */
 export function rereadRoute(spec: RouteSpec): RouteSpec | null {
   const one = { subject: spec.text, key: 'route', text: spec.text, name: null }
-  const read = readRoute(one, spec.createIndex, () => {})
-  return read.kind === 'understood' && isDeepStrictEqual({ ...read.spec, id: spec.id }, spec) ? spec : null
+  const read = readRoute(one, () => {})
+  if (read.kind !== 'understood') return null
+  const { id, createIndex } = spec
+  return isDeepStrictEqual({ ...read.spec, id, createIndex }, spec) ? spec : null
 }
 
-function readRoute(one: Written, createIndex: number, report: Report): RouteRequest {
+function readRoute(one: Written, report: Report): RouteRequest {
   const named = one.name === null ? null : `#${one.name}`
   const text = one.text ?? ''
   if (text.length > longestText) {
@@ -184,7 +201,7 @@ function readRoute(one: Written, createIndex: number, report: Report): RouteRequ
     }
     options = { ...options, ...parsed.value }
   }
-  return { kind: 'understood', spec: specOf(match.value, options, id, text, createIndex) }
+  return { kind: 'understood', spec: specOf(match.value, options, id, text) }
 }
 
 /** The option of that key at one of these levels, or why there is none. */
@@ -204,7 +221,7 @@ function readValue(option: Option, one: Written, report: Report): Options | null
   return null
 }
 
-function specOf(match: Match, options: Options, id: string, text: string, createIndex: number): RouteSpec {
+function specOf(match: Match, options: Options, id: string, text: string): WrittenRoute {
   const rewrite: Rewrite = {
     strip: options.strip ?? null,
     add: options.add ?? null,
@@ -228,7 +245,6 @@ function specOf(match: Match, options: Options, id: string, text: string, create
     drain: options.drain ?? null,
     linger: options.linger ?? null,
     text,
-    createIndex,
   }
 }
 

@@ -370,7 +370,7 @@ describe('deciding again', () => {
     expect(decide(world, memory, settings)).toEqual(first)
   })
 
-  it('gives no backend to a service whose only match is another one\'s when its health changes', () => {
+  it("gives no backend to a service whose only match is another one's when its health changes", () => {
     const owner = routed('api', ['a.example'], { createIndex: 5 })
     const loser = (health: Instance['health']) =>
       worldOf([owner, routed('web', ['a.example'], { address: '10.2.1.2', createIndex: 6, health })])

@@ -1,7 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { readInstance } from '../../src/routes/request.ts'
-import type { RouteSpec } from '../../src/types.ts'
+import { readInstance, type WrittenRoute } from '../../src/routes/request.ts'
 import { instance, settings } from '../support/worlds.ts'
 
 const { expose } = settings
@@ -10,7 +9,7 @@ function read(tags: readonly string[], meta: Record<string, string> = {}) {
   return readInstance(instance('web', 'w1', { tags, meta }), expose)
 }
 
-function specs(tags: readonly string[], meta: Record<string, string> = {}): readonly RouteSpec[] {
+function specs(tags: readonly string[], meta: Record<string, string> = {}): readonly WrittenRoute[] {
   return read(tags, meta).routes.flatMap((request) => (request.kind === 'understood' ? [request.spec] : []))
 }
 
@@ -184,5 +183,21 @@ describe('the tags and meta of an instance', () => {
   it('keep control and direction characters out of problems', () => {
     const [one] = read(['heddle.route=\u001b[2J\u202eevil\n']).problems
     expect(one?.subject).toMatch(/^[ -~]*$/)
+  })
+})
+
+describe('instances of a service that say the same', () => {
+  const [one, other] = ['w1', 'w2'].map((id) => (tags: readonly string[]) => instance('web', id, { tags }))
+
+  it('are read once', () => {
+    const tags = ['heddle.route=a.example', 'heddle.weight=5']
+    const [first, second] = [one, other].map((make) => make && readInstance(make(tags), expose))
+    expect(second).toBe(first)
+  })
+
+  it('have their problems each for itself', () => {
+    const tags = ['heddle.route=-bad-.example']
+    const keys = [one, other].flatMap((make) => make && readInstance(make(tags), expose).problems)
+    expect(keys.map((problem) => problem?.instance)).toEqual([one?.(tags).key, other?.(tags).key])
   })
 })

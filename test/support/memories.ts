@@ -170,9 +170,9 @@ const arbitraryRoute: fc.Arbitrary<RouteSpec> = fc
   })
   .map(({ host, path, options, createIndex }) => {
     const tags = [`heddle.route=${[host + path, ...options].join(' ')}`]
-    const [read] = readInstance(instance('any', 'any', { tags, createIndex }), settings.expose).routes
+    const [read] = readInstance(instance('any', 'any', { tags }), settings.expose).routes
     if (read?.kind !== 'understood') throw new Error(`expected a route in ${tags}`)
-    return read.spec
+    return { ...read.spec, createIndex }
   })
 
 const arbitraryServiceMemory: fc.Arbitrary<ServiceMemory> = fc.record({
