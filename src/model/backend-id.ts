@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Backend, BackendId, Model, SectionOptions } from '../types.ts'
 
 const safeName = /^[A-Za-z0-9._-]{1,63}$/
 
 function hex(text: string, digits: number): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, digits)
+  return hash('sha256', text).slice(0, digits)
 }
 
 /**
@@ -16,18 +16,19 @@ export function safeServiceName(service: string): string {
   return safeName.test(service) ? service : `x:${hex(service, 24)}`
 }
 
-/** 6 hexadecimal digits over the options of a section: two routes of one service that agree in them share a backend. */
-export function sectionHash(section: SectionOptions): string {
-  return hex(JSON.stringify([section.balance, section.sticky, section.maxconn, section.proto]), 6)
+/**
+ * Name of the backend section of a service for a route with these options: 6 hexadecimal digits over them follow the name
+ * where they are not the service's `own`, so two routes that agree in them share a backend. A `:` is outside the names that
+ * services keep, so no service can be given another one's section.
+ */
+export function backendIdOf(service: string, section: SectionOptions, own: SectionOptions): BackendId {
+  const name = safeServiceName(service)
+  const text = sectionText(section)
+  return text === sectionText(own) ? name : `${name}:${hex(text, 6)}`
 }
 
-/**
- * Name of the backend section of a service; `hash` (see `sectionHash`) is null for the service's own options.
- * A `:` is outside the names that services keep, so no service can be given another one's section.
- */
-export function backendIdOf(service: string, hash: string | null): BackendId {
-  const name = safeServiceName(service)
-  return hash === null ? name : `${name}:${hash}`
+function sectionText({ balance, sticky, maxconn, proto }: SectionOptions): string {
+  return JSON.stringify([balance, sticky, maxconn, proto])
 }
 
 /** Backends of a model in byte order of their ids. */

@@ -1,4 +1,3 @@
-import { sameEntries } from '../same.ts'
 import type {
   Decision,
   Endpoint,
@@ -137,9 +136,17 @@ function isPast(wakeAt: Ms | null, at: Ms): boolean {
 
 /** A service that lost its last route and instance, or its last tag of ours, is forgotten. */
 function remember(outcomes: readonly ServiceOutcome[], before: Memory['services']): Memory['services'] {
+  let isSame = true
+  let known = 0
+  for (const { service, memory } of outcomes) {
+    const old = before.get(service) ?? null
+    if (old !== null) known++
+    if (old !== memory) isSame = false
+  }
+  if (isSame && known === before.size) return before
   const services = new Map<string, ServiceMemory>()
   for (const { service, memory } of outcomes) if (memory !== null) services.set(service, memory)
-  return sameEntries(services, before) ? before : services
+  return services
 }
 
 function sortProblems(problems: readonly Problem[]): readonly Problem[] {

@@ -18,7 +18,7 @@ import type {
   SectionOptions,
   ServiceMemory,
 } from '../types.ts'
-import { backendIdOf, sectionHash } from './backend-id.ts'
+import { backendIdOf } from './backend-id.ts'
 import { bindingOf } from './identity.ts'
 import { seatInstances, serversOf } from './servers.ts'
 
@@ -93,7 +93,7 @@ export function decideService(
   const sections = new Map<BackendId, SectionOptions>()
   const claims = asked.routes.map(({ spec, instances: askers, standing, isCurrent }): Claim => {
     const section = { ...options.section, ...spec.section }
-    const id = backendOf(service, section, options.section)
+    const id = backendIdOf(service, section, options.section)
     if (spec.rewrite.redirect === null) {
       sections.set(id, section)
       drains.set(id, Math.max(drains.get(id) ?? 0, spec.drain ?? options.drain))
@@ -142,7 +142,7 @@ export function lingerService(service: string, memory: ServiceMemory, at: Ms): S
     if (until <= at) continue
     deadlines.push(until)
     const section = { ...options.section, ...spec.section }
-    const id = backendOf(service, section, options.section)
+    const id = backendIdOf(service, section, options.section)
     if (spec.rewrite.redirect === null) backends.set(id, { id, service, section, servers: [] })
     const from = { instances: [], isCurrent: false, lingersUntil: until }
     claims.push({ key, route: routeOf(service, spec, id, options.timeout, from), standing: 'left' })
@@ -285,11 +285,6 @@ function effectiveOptions(texts: ReadonlyMap<string, string>): EffectiveOptions 
     linger: options.linger ?? defaultLinger,
     texts,
   }
-}
-
-function backendOf(service: string, section: SectionOptions, own: SectionOptions): BackendId {
-  const hash = sectionHash(section)
-  return backendIdOf(service, hash === sectionHash(own) ? null : hash)
 }
 
 function routeOf(

@@ -31,14 +31,13 @@ function printRoute(route: Route): string {
   return `${printMatch(route.match)} -> ${route.service}`
 }
 
-/** Both sides without the routes that are the same object on both. Usually all but a few in one place. */
+/** Both sides without the routes that are the same object on both. */
 function changedRoutes(before: readonly Route[], after: readonly Route[]): Sides<Route> {
-  const shorter = Math.min(before.length, after.length)
-  let start = 0
-  while (start < shorter && before[start] === after[start]) start++
-  let end = 0
-  while (end < shorter - start && before.at(-1 - end) === after.at(-1 - end)) end++
-  const [old, fresh] = [before.slice(start, before.length - end), after.slice(start, after.length - end)]
+  // most changes leave all routes where they were
+  const isInPlace = before.length === after.length
+  const [old, fresh] = isInPlace
+    ? [before.filter((route, index) => route !== after[index]), after.filter((route, index) => route !== before[index])]
+    : [before, after]
   return { before: routesBeside(old, fresh), after: routesBeside(fresh, old) }
 }
 

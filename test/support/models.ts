@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { backendIdOf, sectionHash } from '../../src/model/backend-id.ts'
+import { backendIdOf } from '../../src/model/backend-id.ts'
 import { parseMatch, printMatch } from '../../src/routes/grammar.ts'
 import type {
   Backend,
@@ -71,7 +71,7 @@ export function backend(
 ): Backend {
   const options = { ...ownSection, ...section }
   return {
-    id: backendIdOf(service, Object.keys(section).length === 0 ? null : sectionHash(options)),
+    id: backendIdOf(service, options, ownSection),
     service,
     section: options,
     servers: servers.map((one) => (typeof one === 'string' ? server(one) : one)),
