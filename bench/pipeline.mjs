@@ -29,7 +29,14 @@ function fromNothing(text) {
   const [{ candidate }, planning] = timed(() => planned(decision, null, nothing, null))
   const [files, writing] = timed(() => candidate.files)
   return {
-    times: { read, decide: deciding, plan: planning, files: writing, bytes: sizeOf(files), problems: decision.problems.length },
+    times: {
+      read,
+      decide: deciding,
+      plan: planning,
+      files: writing,
+      bytes: sizeOf(files),
+      problems: decision.problems.length,
+    },
     state: { services, decision, candidate, running: runningOf(decision.model, candidate) },
   }
 }
