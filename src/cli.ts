@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { setMaxListeners } from 'node:events'
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Command, CommanderError, Help, InvalidArgumentError, Option } from 'commander'
 import { type ExitCode, exitCodes, type GlobalOptions, type Io, settingsOrComplain } from './commands/context.ts'
 import { demo } from './commands/demo.ts'
 import { explain } from './commands/explain.ts'
@@ -83,7 +83,7 @@ function createProgram(): Command {
     .option('-c, --config <file>', 'settings file (YAML); also HEDDLE_CONFIG')
     .option('--set <key=value>', 'any setting, repeatable: --set apply.reloadEvery=5s', collectSetting)
     .exitOverride()
-    .configureHelp({ showGlobalOptions: true })
+    .configureHelp({ showGlobalOptions: true, optionDescription })
     .showHelpAfterError('(heddle --help teaches)')
     .addHelpText(
       'after',
@@ -109,6 +109,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 differences or proble
   addSnapshot(program)
   addDemo(program)
   return program
+}
+
+/** That a switch is off by default goes without saying. */
+function optionDescription(option: Option): string {
+  return option.defaultValue === false ? option.description : new Help().optionDescription(option)
 }
 
 function addRun(program: Command): void {
