@@ -21,6 +21,8 @@ export interface Known {
   installed: Made | null
   proof: Proof | null
   pace: Pace
+  /** When the oldest change of what is wanted was seen that is not being brought in yet; null: there is none. */
+  changedFrom: Ms | null
   /** Null: nothing waits for its time. */
   applyFrom: Ms | null
   /** Of changes that are not brought in yet. */
@@ -68,6 +70,7 @@ export function firstKnown(memory: Memory, history: History, lastNumber: number)
     installed: null,
     proof: null,
     pace: calm,
+    changedFrom: null,
     applyFrom: null,
     causes: new Set(['start']),
     history: recentHistory(history),

@@ -41,8 +41,9 @@ type Durations = { -readonly [stage in keyof Turn['durations']]: Turn['durations
 async function takeTurn(parts: LoopParts, known: Known, signal: AbortSignal): Promise<Turn> {
   const durations: Durations = {}
   const told: Urgent[] = []
+  let change: Ms | null = null
   const turn = (outcome: Turn['outcome'], reload: Turn['reload'] = null): Turn => {
-    return { at: Date.now(), durations, outcome, reload, told }
+    return { at: Date.now(), durations, outcome, reload, change, told }
   }
   known.applyFrom = null
   if (performance.now() >= known.lookFrom) await lookAtHaproxy(parts, known, signal)
@@ -58,6 +59,7 @@ async function takeTurn(parts: LoopParts, known: Known, signal: AbortSignal): Pr
 
   if (isRunning(known, candidate)) {
     await confirm(parts, known, made)
+    known.changedFrom = null
     return turn(fault === null ? 'unchanged' : 'rejected')
   }
   known.pace = lacking(known.pace, performance.now())
@@ -73,11 +75,15 @@ async function takeTurn(parts: LoopParts, known: Known, signal: AbortSignal): Pr
   await save(parts, known)
   const open = known.plan
   const { running } = known.sight
+  const { changedFrom } = known
+  known.changedFrom = null
   const applying = applyCandidate(candidate, running, parts.target, settings.render.maxconn, signal)
   told.push(...(await attend(parts, known, applying, signal)))
   const applied = await applying
   durations.validate = applied.validate
   durations.apply = applied.apply
+  if (applied.kind !== 'running') known.changedFrom = changedFrom ?? known.changedFrom
+  else if (changedFrom !== null) change = performance.now() - changedFrom
   await conclude(parts, known, applied, made, open)
   planWanted(known, known.wanted.made ?? made)
   const outcome = { running: 'applied', rejected: 'rejected', installed: 'waiting', interrupted: 'waiting' } as const
@@ -112,7 +118,10 @@ async function want(
   const { made, decision } = known.wanted
   known.memory = decision?.memory ?? known.memory
   if (made === null || decision === null) return []
-  if (made.candidate !== before) known.pace = changed(known.pace, performance.now())
+  if (made.candidate !== before) {
+    known.pace = changed(known.pace, performance.now())
+    known.changedFrom ??= performance.now()
+  }
   planWanted(known, made)
   return takeUrgent(parts, known, made, decision, signal)
 }

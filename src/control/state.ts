@@ -33,6 +33,8 @@ export interface Turn {
   /** `waiting`: a change stands, its time (pacing, backoff, a source) has not come. */
   readonly outcome: 'unchanged' | 'applied' | 'rejected' | 'waiting'
   readonly reload: { readonly outcome: 'success' | 'failure'; readonly reasons: readonly ReloadReason[] } | null
+  /** From when the oldest change that this turn brought in was seen until it was read back; null: it brought in none. */
+  readonly change: Ms | null
   /** Servers whose state HAProxy was told at once. */
   readonly told: readonly Urgent[]
 }
@@ -42,7 +44,7 @@ export interface State {
   readonly version: string
   readonly startedAt: Ms
   readonly at: Ms
-  /** `consul` or `snapshot`, `docker`, `weave`, `templates`, by name. */
+  /** `consul` or `snapshot`, `docker`, `weave`, by name. */
   readonly sources: ReadonlyMap<string, SourceStatus>
   /** Null until every source has spoken once. */
   readonly decision: Decision | null
@@ -55,6 +57,6 @@ export interface State {
   /** Newest last, bounded. */
   readonly history: readonly RevisionRecord[]
   readonly ready: { readonly isReady: boolean; readonly reason: string }
-  /** Of settings and templates: a wrong new version that was not taken, by name. */
+  /** Why a new version of `settings` or `templates` was not taken; why `current`, `journal` or `memory` could not be written. */
   readonly notices: ReadonlyMap<string, string>
 }

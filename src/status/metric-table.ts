@@ -1,5 +1,6 @@
 import type { Turn } from '../control/state.ts'
 import { problemCodes } from '../problems.ts'
+import type { SourceStatus } from '../sources/source.ts'
 import { addressSources, reloadReasonCodes, serverStates } from './views.ts'
 
 export const outcomes = ['unchanged', 'applied', 'rejected', 'waiting'] as const satisfies readonly Turn['outcome'][]
@@ -8,75 +9,129 @@ export const reloadOutcomes = ['success', 'failure'] as const
 
 /** Stands for a label value outside its list, so that no text from outside ever becomes a label. */
 export const other = 'other'
-export const sourceNames = ['consul', 'snapshot', 'docker', 'weave', 'templates', other] as const
+export const sourceNames = ['consul', 'snapshot', 'docker', 'weave', other] as const
+export const sourceStates = [
+  'fresh',
+  'stale',
+  'doubtful',
+  'waiting',
+] as const satisfies readonly SourceStatus['state'][]
+/** What can be refused or fail to be written: names of `State.notices`. */
+export const noticeSubjects = ['settings', 'templates', 'current', 'journal', 'memory', other] as const
 
 export interface MetricRow {
   readonly type: 'gauge' | 'counter' | 'histogram'
+  /** What it is, and what it is good for. */
   readonly help: string
   /** Label names with their values, or what the one value is. */
   readonly labels?: Readonly<Record<string, readonly string[] | string>>
+  /** Of a histogram, in seconds. */
+  readonly buckets?: readonly number[]
 }
 
 /** Every metric of heddle's own, in the order they are documented. Seconds and plain counts only. */
 export const metricTable = {
   heddle_build_info: {
     type: 'gauge',
-    help: 'Always 1; what is running.',
+    help: 'Always 1; the version that runs. Count it by version to see which edges still run an old one.',
     labels: { version: 'of heddle', node: 'of Node.js' },
   },
-  heddle_ready: { type: 'gauge', help: 'Whether a proved revision runs in HAProxy (1) or not (0).' },
+  heddle_ready: {
+    type: 'gauge',
+    help: 'Whether a proved revision runs in HAProxy (1) or not (0), as /readyz says, which also tells why not.',
+  },
+  heddle_haproxy_up: {
+    type: 'gauge',
+    help: "Whether HAProxy's master and worker both answer heddle (1). At 0 nothing can change, whoever still serves.",
+  },
+  heddle_source_state: {
+    type: 'gauge',
+    help: 'The state each source is in is 1, the others are 0. Waiting holds up the first revision, doubtful every removal.',
+    labels: { source: sourceNames, state: sourceStates },
+  },
   heddle_source_age_seconds: {
     type: 'gauge',
-    help: "Seconds since the last fresh answer of the source's worst partition; absent until it has spoken.",
+    help: "Seconds since the last fresh answer of the source's worst partition; absent until it has spoken. Below 75 while all is well.",
     labels: { source: sourceNames },
   },
   heddle_source_errors_total: {
     type: 'counter',
-    help: 'Failed requests to the source.',
+    help: 'Failed requests to the source. A rate that stays above 0 is a fault between heddle and it.',
     labels: { source: sourceNames },
   },
   heddle_source_partitions: {
     type: 'gauge',
-    help: 'Partitions of the source (nodes, services, engines) by how far their last answer can be believed.',
+    help: 'Nodes, services or engines that the source is read by: those that answered last time (fresh), and those that failed and keep what they had (stale).',
     labels: { source: sourceNames, state: ['fresh', 'stale'] },
   },
-  heddle_services: { type: 'gauge', help: 'Exposed services.' },
+  heddle_services: { type: 'gauge', help: 'Exposed services. A sudden fall is a fault of the catalog or of a tag.' },
   heddle_instances: {
     type: 'gauge',
-    help: 'Instances of exposed services by state and by what proved their address.',
+    help: 'Instances of exposed services by state and by what proved their address. Only ready ones take new requests.',
     labels: { state: [...serverStates, 'dead', 'unresolved'], source: [...addressSources, 'none'] },
   },
   heddle_problems: {
     type: 'gauge',
-    help: 'Problems of the input by code.',
+    help: 'Problems of the input by code; `heddle lint` names them with what to write instead.',
     labels: { code: [...Object.keys(problemCodes), other] },
   },
-  heddle_conflicts: { type: 'gauge', help: 'Matches that a service asks for and does not get.' },
-  heddle_routes: { type: 'gauge', help: 'Routes wanted of HAProxy.' },
-  heddle_backends: { type: 'gauge', help: 'Backends wanted of HAProxy.' },
+  heddle_conflicts: {
+    type: 'gauge',
+    help: 'Matches that a service asks for and another one has; `heddle routes` shows the owners.',
+  },
+  heddle_routes: { type: 'gauge', help: 'Routes wanted of HAProxy. At 0 this edge answers 404 to everybody.' },
+  heddle_backends: { type: 'gauge', help: 'Backends wanted of HAProxy. With the servers they make up its memory.' },
   heddle_stage_duration_seconds: {
     type: 'histogram',
-    help: 'Time that each stage of a turn took.',
+    help: 'Time that each stage of a turn took. Shows where a slow change spends it: validate is `haproxy -c`, apply the reload.',
     labels: { stage: stages },
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
   },
-  heddle_reloads_total: { type: 'counter', help: 'Reloads of HAProxy.', labels: { outcome: reloadOutcomes } },
+  heddle_change_duration_seconds: {
+    type: 'histogram',
+    help: 'Time from when a change was seen until HAProxy was read back with it, pacing and refusals included: how far traffic lags behind the catalog.',
+    buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 300],
+  },
+  heddle_reloads_total: {
+    type: 'counter',
+    help: 'Reloads of HAProxy. A failure is always worth a look: the reason is in the log and in the status.',
+    labels: { outcome: reloadOutcomes },
+  },
   heddle_reload_reasons_total: {
     type: 'counter',
-    help: 'Reloads by each reason they had; one reload can have several.',
+    help: 'Reloads by each reason they had; one reload can have several. Tells what to change where there are too many.',
     labels: { reason: [...reloadReasonCodes, other] },
   },
-  heddle_old_workers: { type: 'gauge', help: 'HAProxy workers that still finish requests after a reload.' },
+  heddle_old_workers: {
+    type: 'gauge',
+    help: 'HAProxy workers that still finish requests after a reload. Each has a memory of its own; haproxy.maxOldWorkers is the limit.',
+  },
   heddle_last_success_timestamp_seconds: {
     type: 'gauge',
-    help: 'When HAProxy was last known to run what is wanted, as Unix time; 0 until then.',
+    help: 'When HAProxy was last known to run what is wanted, as Unix time; 0 until then. Falls behind the clock while a revision is refused.',
   },
-  heddle_revision_number: { type: 'gauge', help: 'Number of the revision that runs; 0 until one is proved.' },
-  heddle_revision_info: {
+  heddle_revision_number: {
     type: 'gauge',
-    help: 'Always 1; the revision that runs. Absent until one is proved.',
-    labels: { hash: 'of the revision' },
+    help: 'Number of the revision that runs; 0 until one is proved. Its changes are the changes of this edge.',
   },
-  heddle_turns_total: { type: 'counter', help: 'Turns of the loop by how they ended.', labels: { outcome: outcomes } },
+  heddle_routes_hash: {
+    type: 'gauge',
+    help: 'A number made of the routes, servers and options that run; 0 until a revision is proved. Edges that serve the same have the same.',
+  },
+  heddle_turns_total: {
+    type: 'counter',
+    help: 'Turns of the loop by how they ended. It turns every few seconds at least: a standing counter is a heddle that hangs.',
+    labels: { outcome: outcomes },
+  },
+  heddle_notices: {
+    type: 'gauge',
+    help: 'Whether a new version of settings or templates was not taken, or files could not be written (1); /api/v1/status says why.',
+    labels: { subject: noticeSubjects },
+  },
+  heddle_event_streams: {
+    type: 'gauge',
+    help: 'Open event streams of the status page and of API clients. One more than 100 is refused.',
+  },
 } as const satisfies Record<string, MetricRow>
 
 type NameOf<T extends MetricRow['type']> = {

@@ -10,10 +10,12 @@ import {
   type HistogramName,
   type MetricRow,
   metricTable,
+  noticeSubjects,
   other,
   outcomes,
   reloadOutcomes,
   sourceNames,
+  sourceStates,
   stages,
 } from './metric-table.ts'
 import { addressSources, reloadReasonCodes, serverStates } from './views.ts'
@@ -21,6 +23,8 @@ import { addressSources, reloadReasonCodes, serverStates } from './views.ts'
 export interface Metrics {
   /** Adds one turn of the loop to counters and histograms. */
   readonly record: (turn: Turn) => void
+  /** Counts the event streams of one more endpoint. */
+  readonly countStreams: (count: () => number) => void
   /** The exposition text; gauges are those of `state`. */
   readonly text: (state: State, now: Ms) => Promise<string>
   readonly contentType: string
@@ -37,9 +41,8 @@ interface Reading {
   readonly now: Ms
   /** When a turn last left nothing to do; 0: never. */
   readonly lastSuccess: Ms
+  readonly streams: number
 }
-
-const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 /** Gauges among prom-client's defaults whose names end as only a counter's may. */
 const misnamed = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total']
@@ -53,6 +56,7 @@ export function createMetrics(): Metrics {
   }))
   const sourceErrors = counter('heddle_source_errors_total', registry)
   const stageDuration = histogram('heddle_stage_duration_seconds', registry)
+  const changeDuration = histogram('heddle_change_duration_seconds', registry)
   const reloads = counter('heddle_reloads_total', registry)
   const reloadReasons = counter('heddle_reload_reasons_total', registry)
   const turns = counter('heddle_turns_total', registry)
@@ -63,6 +67,7 @@ export function createMetrics(): Metrics {
   collectDefaultMetrics({ register: registry })
   for (const name of misnamed) registry.removeSingleMetric(name)
 
+  const streamCounts: (() => number)[] = []
   let lastSuccess: Ms = 0
   return {
     record(turn) {
@@ -71,6 +76,7 @@ export function createMetrics(): Metrics {
         const duration = turn.durations[stage]
         if (duration !== undefined) stageDuration.observe({ stage }, duration / 1000)
       }
+      if (turn.change !== null) changeDuration.observe(turn.change / 1000)
       if (turn.reload !== null) {
         reloads.inc({ outcome: turn.reload.outcome })
         const reasons = new Set(turn.reload.reasons.map(({ code }) => oneOf(reloadReasonCodes, code)))
@@ -78,8 +84,10 @@ export function createMetrics(): Metrics {
       }
       if (turn.outcome === 'unchanged' || turn.outcome === 'applied') lastSuccess = turn.at
     },
+    countStreams: (count) => streamCounts.push(count),
     async text(state, now) {
-      const reading = { state, counts: countsOf(state.decision), now, lastSuccess }
+      const streams = streamCounts.reduce((sum, count) => sum + count(), 0)
+      const reading = { state, counts: countsOf(state.decision), now, lastSuccess, streams }
       for (const { gauge, read } of gauges) {
         gauge.reset()
         for (const { labels, value } of read(reading)) gauge.set({ ...labels }, value)
@@ -95,6 +103,14 @@ export function createMetrics(): Metrics {
 const gaugeReadings: Readonly<Record<GaugeName, (reading: Reading) => readonly Sample[]>> = {
   heddle_build_info: ({ state }) => [{ labels: { version: state.version, node: process.version }, value: 1 }],
   heddle_ready: ({ state }) => one(state.ready.isReady ? 1 : 0),
+  heddle_haproxy_up: ({ state }) => one(state.haproxy.isConnected ? 1 : 0),
+  heddle_source_state: ({ state: { sources } }) =>
+    [...sources].flatMap(([name, source]) =>
+      sourceStates.map((state) => ({
+        labels: { source: oneOf(sourceNames, name), state },
+        value: source.state === state ? 1 : 0,
+      })),
+    ),
   heddle_source_age_seconds: ({ state, now }) =>
     [...state.sources].flatMap(([name, { at }]) => {
       const age = ageSeconds(at, now)
@@ -130,11 +146,22 @@ const gaugeReadings: Readonly<Record<GaugeName, (reading: Reading) => readonly S
   heddle_last_success_timestamp_seconds: ({ state, lastSuccess }) =>
     one(Math.max(lastSuccess, state.proof?.at ?? 0) / 1000),
   heddle_revision_number: ({ state }) => one(state.proof?.number ?? 0),
-  heddle_revision_info: ({ state }) => (state.proof === null ? [] : [{ labels: { hash: state.proof.hash }, value: 1 }]),
+  heddle_routes_hash: ({ state }) => one(state.proof === null ? 0 : numberOf(state.proof.routesHash)),
+  heddle_notices: ({ state: { notices } }) =>
+    noticeSubjects.map((subject) => {
+      const isStanding = [...notices.keys()].some((name) => oneOf(noticeSubjects, name) === subject)
+      return { labels: { subject }, value: isStanding ? 1 : 0 }
+    }),
+  heddle_event_streams: ({ streams }) => one(streams),
 }
 
 function one(value: number): readonly Sample[] {
   return [{ labels: {}, value }]
+}
+
+/** Of a hash, what a double holds exactly. */
+function numberOf(hash: string): number {
+  return Number.parseInt(hash.slice(0, 12), 16)
 }
 
 function oneOf(known: readonly string[], value: string): string {
@@ -153,5 +180,5 @@ function counter(name: CounterName, registry: Registry): Counter {
 }
 
 function histogram(name: HistogramName, registry: Registry): Histogram {
-  return new Histogram({ ...named(name, registry), buckets })
+  return new Histogram({ ...named(name, registry), buckets: [...metricTable[name].buckets] })
 }

@@ -98,6 +98,7 @@ export function createStatusServer(settings: StatusServerSettings): FastifyInsta
     pingEvery: limits.pingEvery,
     mostUnread: limits.unreadEvents,
   })
+  settings.metrics.countStreams(streams.count)
 
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(safeHeaders)

@@ -29,7 +29,12 @@ it('docs/metrics.md names every metric with its type, labels and meaning', async
   const head = [
     '# Metrics',
     '',
-    'What `/metrics` of the status endpoint says, beside the metrics of Node.js itself.',
+    'What `/metrics` of the status endpoint says. [prometheus/](../prometheus) has alerts made of it and a scrape configuration;',
+    '[what to do when one fires](operations.md#alerts) is in the operations page.',
+    '',
+    'Beside these stand the usual ones of the process and of Node.js. Worth a panel: `process_resident_memory_bytes`,',
+    '`process_cpu_seconds_total`, `process_open_fds` and `nodejs_eventloop_lag_p99_seconds`. HAProxy has an exporter of its own,',
+    '`/metrics` on `haproxy.statsBind`: requests, response times and sessions are there.',
     '',
   ]
   const columns = ['| name | type | labels | meaning |', '| --- | --- | --- | --- |']

@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest'
+import type { State, Turn } from '../../src/control/state.ts'
+import { createMetrics } from '../../src/status/metrics.ts'
+import { shopState, startingState, stateOf, stateTime } from '../support/states.ts'
+
+const turn: Turn = { at: stateTime, durations: {}, outcome: 'applied', reload: null, change: null, told: [] }
+
+/** Samples by name and labels, as they are written. */
+async function samplesOf(state: State, metrics = createMetrics()): Promise<ReadonlyMap<string, number>> {
+  const lines = (await metrics.text(state, stateTime)).split('\n').filter((line) => line.startsWith('heddle_'))
+  return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.split(' ').at(-1))]))
+}
+
+describe('metrics of heddle', () => {
+  it('tell how long a change took to reach HAProxy, in seconds, and nothing for a turn without one', async () => {
+    const metrics = createMetrics()
+    for (const change of [300, 4_000, 90_000, null]) metrics.record({ ...turn, change })
+    const samples = await samplesOf(shopState(), metrics)
+    const upTo = (le: string) => samples.get(`heddle_change_duration_seconds_bucket{le="${le}"}`)
+    expect([upTo('0.25'), upTo('0.5'), upTo('5'), upTo('60'), upTo('300')]).toEqual([0, 1, 2, 2, 3])
+    expect(samples.get('heddle_change_duration_seconds_sum')).toBeCloseTo(94.3)
+  })
+
+  it('put each source into one state, the one it is in', async () => {
+    const samples = await samplesOf(startingState())
+    const states = [...samples].filter(([name]) => name.startsWith('heddle_source_state{source="consul"'))
+    expect(states.length).toBe(4)
+    expect(states.filter(([, value]) => value === 1)).toEqual([
+      ['heddle_source_state{source="consul",state="waiting"}', 1],
+    ])
+  })
+
+  it('tell whether HAProxy answers, whatever runs in it', async () => {
+    const { haproxy } = shopState()
+    const deaf = await samplesOf(shopState({ haproxy: { ...haproxy, isConnected: false } }))
+    expect([deaf.get('heddle_ready'), deaf.get('heddle_haproxy_up')]).toEqual([1, 0])
+    expect((await samplesOf(shopState())).get('heddle_haproxy_up')).toBe(1)
+  })
+
+  it('have the same number for the same routes, and 0 for none', async () => {
+    const hashOf = async (state: State) => (await samplesOf(state)).get('heddle_routes_hash')
+    const proof = { number: 7, hash: '0f1e2d3c4b5a', routesHash: 'a0b1c2d3e4f5', at: stateTime }
+    expect(await hashOf(stateOf({ proof }))).toBe(0xa0b1c2d3e4f5)
+    expect(await hashOf(stateOf({ proof: { ...proof, number: 8, hash: 'ffffffffffff' } }))).toBe(0xa0b1c2d3e4f5)
+    expect(await hashOf(startingState())).toBe(0)
+  })
+
+  it('say which notice stands, without its text', async () => {
+    const samples = await samplesOf(stateOf({ notices: new Map([['journal', 'no space left on device']]) }))
+    expect(samples.get('heddle_notices{subject="journal"}')).toBe(1)
+    expect(samples.get('heddle_notices{subject="settings"}')).toBe(0)
+  })
+
+  it('count the event streams of every endpoint', async () => {
+    const metrics = createMetrics()
+    for (const count of [2, 5]) metrics.countStreams(() => count)
+    expect((await samplesOf(shopState(), metrics)).get('heddle_event_streams')).toBe(7)
+  })
+})
