@@ -25,7 +25,7 @@ const page = {
     .max(mostItems)
     .optional()
     .describe('longest list wanted; X-Total-Count has all'),
-  offset: z.coerce.number().int().min(0).max(10_000_000).optional(),
+  offset: z.coerce.number().int().min(0).max(10_000_000).optional().describe('how many to leave out at the beginning'),
 }
 const text = z.string().max(300).optional()
 
@@ -44,10 +44,15 @@ export const problemsQuery = z.object({
 export const revisionsQuery = z.object({
   limit: page.limit.describe('only the newest ones'),
 })
-export const revisionParams = z.object({ number: z.string().regex(/^[0-9]{1,9}$/) })
+export const revisionParams = z.object({
+  number: z
+    .string()
+    .regex(/^[0-9]{1,9}$/)
+    .describe('of the revision, as the history and the journal have it'),
+})
 export const explainQuery = z.object({
   url: z.string().min(1).max(longestUrl).describe('http://HOST/PATH?QUERY or HOST/PATH'),
-  method: z.string().regex(methodPattern).default('GET'),
+  method: z.string().regex(methodPattern).default('GET').describe('of the request'),
   live: z.enum(['true', 'false', '1', '0', '']).optional().describe('also ask the running HAProxy'),
 })
 
@@ -55,11 +60,17 @@ interface Answer {
   readonly description: string
   readonly type: 'application/json' | 'text/html' | 'text/css' | 'text/javascript' | 'text/plain' | 'text/event-stream'
   readonly schema: z.ZodType
+  /** What each header says that not every answer has. */
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 export interface Operation {
   readonly url: string
   readonly summary: string
+  /** What the summary has no room for. */
+  readonly description?: string
+  /** Of a stream: what the events of each name carry. */
+  readonly events?: Readonly<Record<string, z.ZodType>>
   readonly query?: z.ZodObject
   readonly params?: z.ZodObject
   /** By status. Those of every operation (401, 403, 405, 414, 431, 500) are not repeated. */
@@ -67,6 +78,10 @@ export interface Operation {
 }
 
 const json = (description: string, schema: z.ZodType): Answer => ({ description, type: 'application/json', schema })
+const list = (description: string, items: z.ZodType): Answer => ({
+  ...json(description, z.array(items)),
+  headers: { 'X-Total-Count': 'how many there are in all, whatever limit and offset left out' },
+})
 const file = (description: string, type: Answer['type']): Answer => ({ description, type, schema: z.string() })
 const wrongQuery = json('A query parameter is wrong', errorView)
 const undecided = json('Nothing has been decided yet: a source has not answered once', errorView)
@@ -103,25 +118,25 @@ export const operations = {
     url: '/api/v1/routes',
     summary: 'The route table, in byte order of matches',
     query: routesQuery,
-    answers: { 200: json('Routes', z.array(routeView)), 400: wrongQuery, 503: undecided },
+    answers: { 200: list('Routes', routeView), 400: wrongQuery, 503: undecided },
   },
   services: {
     url: '/api/v1/services',
     summary: 'Exposed services with every instance and what became of it',
     query: servicesQuery,
-    answers: { 200: json('Services', z.array(serviceView)), 400: wrongQuery, 503: undecided },
+    answers: { 200: list('Services', serviceView), 400: wrongQuery, 503: undecided },
   },
   problems: {
     url: '/api/v1/problems',
     summary: 'Problems of the input, in order of service and code',
     query: problemsQuery,
-    answers: { 200: json('Problems', z.array(problemView)), 400: wrongQuery, 503: undecided },
+    answers: { 200: list('Problems', problemView), 400: wrongQuery, 503: undecided },
   },
   revisions: {
     url: '/api/v1/revisions',
     summary: 'The newest part of the history, oldest first',
     query: revisionsQuery,
-    answers: { 200: json('Revisions', z.array(revisionView)), 400: wrongQuery },
+    answers: { 200: list('Revisions', revisionView), 400: wrongQuery },
   },
   revision: {
     url: '/api/v1/revisions/:number',
@@ -138,6 +153,8 @@ export const operations = {
   explain: {
     url: '/api/v1/explain',
     summary: 'Which route takes a request, and why',
+    description:
+      'The same as `heddle explain`. Nothing is sent to the service; with `live` the running HAProxy is asked what it has.',
     query: explainQuery,
     answers: {
       200: json('The explanation', explainView),
@@ -153,10 +170,17 @@ export const operations = {
   },
   events: {
     url: '/api/v1/events',
-    summary: 'Server-sent events: `status` at once, `state` on each change, `ping` every 15 s',
+    summary: 'The status at once, and then each change, as server-sent events',
+    description:
+      'An event `status` comes at once, `state` with each change, `ping` every 15 s. What changed is fetched from the ' +
+      'other paths. A client that reads too slowly is cut off; it may come back after the `retry` that the stream says.',
+    events: { status: statusView, state: stateEvent, ping: z.object({}) },
     answers: {
-      200: { description: 'Events; the data of `state`', type: 'text/event-stream', schema: stateEvent },
-      503: json('Too many streams are open', errorView),
+      200: { description: 'Events without end', type: 'text/event-stream', schema: z.string() },
+      503: {
+        ...json('Too many streams are open', errorView),
+        headers: { 'Retry-After': 'seconds until it makes sense to try again' },
+      },
     },
   },
   openapi: {
@@ -166,6 +190,8 @@ export const operations = {
   },
 } as const satisfies Record<string, Operation>
 
+/** A probe is answered to anybody. */
+export const probes: readonly OperationName[] = ['livez', 'readyz']
 export type OperationName = keyof typeof operations
 /** What operations are seen as where only their common shape counts. */
 export const operationTable: ReadonlyMap<string, Operation> = new Map(Object.entries<Operation>(operations))

@@ -1,6 +1,8 @@
 import { expect, it } from 'vitest'
 import { problemCodes } from '../../src/problems.ts'
 import { type MetricRow, metricTable } from '../../src/status/metric-table.ts'
+import { openApiDocument } from '../../src/status/openapi.ts'
+import { version } from '../../src/version.ts'
 
 /** Pages that are made from the code: `npx vitest run test/docs -u` writes them anew. */
 
@@ -39,4 +41,9 @@ it('docs/metrics.md names every metric with its type, labels and meaning', async
   ]
   const columns = ['| name | type | labels | meaning |', '| --- | --- | --- | --- |']
   await expect(page([...head, ...columns, ...rows])).toMatchFileSnapshot('../../docs/metrics.md')
+})
+
+it('docs/openapi.json is the OpenAPI document of the status endpoint', async () => {
+  const text = `${JSON.stringify(openApiDocument(version), null, 2)}\n`
+  await expect(text).toMatchFileSnapshot('../../docs/openapi.json')
 })
