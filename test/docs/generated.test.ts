@@ -13,7 +13,8 @@ it('docs/problems.md names every problem with what to write instead', async () =
   const head = [
     '# Problems',
     '',
-    'What `heddle lint`, the API and `heddle_problems{code}` call a mistake. Codes are stable.',
+    'What `heddle lint`, the API and `heddle_problems{code}` call a mistake. Codes are stable. While one stands everything else is served,',
+    'and a route that was understood before keeps its last good version. PREFIX is `expose.prefix`, `heddle` unless it was changed.',
     '',
   ]
   await expect(page([...head, '| code | what to do |', '| --- | --- |', ...rows])).toMatchFileSnapshot(
