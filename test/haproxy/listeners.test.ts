@@ -1,4 +1,4 @@
-import { createServer } from 'node:net'
+import { createServer, isIPv6 } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { takenListeners } from '../../src/haproxy/listeners.ts'
 import { atEnd } from '../support/haproxy.ts'
@@ -35,5 +35,22 @@ describe('an address that is to be listened on', () => {
     const port = await listening(present.startsWith('A') ? address : '0.0.0.0')
     const filled = (bind: string) => bind.replace('A', address).replace('P', String(port))
     expect(await takenListeners(binding(filled(present)), binding(filled(wanted)))).toEqual([])
+  })
+
+  it.each(['127.0.0.2', '0.0.0.0', '::1', '::'])(
+    'is taken beside a HAProxy that listens here, on %s',
+    async (place) => {
+      const address = loopbackAddress()
+      const present = `${isIPv6(place) ? `[${place}]` : place}:${await listening(place)}`
+      const bind = `${address}:${await listening(address)}`
+      expect(await takenListeners(binding(present), binding(present, bind))).toEqual([bind])
+    },
+  )
+
+  it('is not taken by whoever has it here, when HAProxy is in another network namespace', async () => {
+    const address = loopbackAddress()
+    const bind = `${address}:${await listening(address)}`
+    const present = `127.0.0.2:${await freePort('127.0.0.2')}`
+    expect(await takenListeners(binding(present), binding(present, bind))).toEqual([])
   })
 })
