@@ -39,18 +39,17 @@ COPY haproxy/bootstrap ./haproxy/bootstrap
 COPY demo ./demo
 COPY containers ./containers
 # the modes of a clone are whatever its owner's umask made of them
-RUN chmod -R a+rX LICENSE templates page haproxy demo containers /usr/local/bin/haproxy \
-    && haproxy -v \
+RUN chmod -R a+rX LICENSE package.json templates page haproxy demo containers /usr/local/bin/haproxy \
     && sh containers/folders \
     && chmod +x dist/cli.js \
-    && ln -s /opt/heddle/dist/cli.js /usr/local/bin/heddle \
-    && heddle --version
+    && ln -s /opt/heddle/dist/cli.js /usr/local/bin/heddle
 
 # The stats socket of HAProxy is for the group that both are in.
 ENV NODE_ENV=production \
     HEDDLE_HAPROXY_SOCKET_GID=10000
 # heddle has a user of its own, which nobody else may write as. The group is shared with HAProxy.
 USER 10001:10000
+RUN haproxy -v && heddle --version
 EXPOSE 8480
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["node", "/opt/heddle/containers/healthy.mjs"]

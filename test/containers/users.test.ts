@@ -45,11 +45,12 @@ async function ownership(folder: string): Promise<ReadonlyMap<string, string>> {
   const names = ['', ...(await readdir(folder, { recursive: true }))]
   const found = await Promise.all(
     names.map(async (name) => {
-      const { uid, gid, mode } = await lstat(join(folder, name))
-      return [name, `${uid}:${gid} ${(mode & 0o7777).toString(8)}`] as const
+      // a file that is being written has another name a moment later
+      const stat = await lstat(join(folder, name)).catch(() => null)
+      return stat === null ? [] : [[name, `${stat.uid}:${stat.gid} ${(stat.mode & 0o7777).toString(8)}`] as const]
     }),
   )
-  return new Map(found)
+  return new Map(found.flat())
 }
 
 /** What comes of the expression in a Node.js that runs as that user: an error's code, or `done`. */
