@@ -1,17 +1,9 @@
 import type { z } from 'zod'
 import type { State } from '../control/state.ts'
 import type { Decision, Ms } from '../types.ts'
-import {
-  findProblems,
-  findRoutes,
-  findServices,
-  type Page,
-  revisionDiffView,
-  revisionsView,
-  revisionView,
-  statusView,
-} from './api.ts'
+import { revisionDiffView, revisionsView, revisionView, statusView } from './api.ts'
 import type { ExplainView } from './explanation.ts'
+import { findProblems, findRoutes, findServices, type Page } from './lists.ts'
 import type { Metrics } from './metrics.ts'
 import { notYet } from './not-yet.ts'
 import { openApiDocument } from './openapi.ts'
@@ -60,6 +52,7 @@ export function createAnswers(settings: AnswerSettings): ReadonlyMap<string, Ans
     page: () => ({ status: 200, ...files.page }),
     pageStyle: () => ({ status: 200, ...files.pageStyle }),
     pageScript: () => ({ status: 200, ...files.pageScript }),
+    pageIcon: () => ({ status: 200, ...files.pageIcon }),
     livez: () => json({ live: true }),
     readyz: () => {
       const { isReady, reason } = state().ready

@@ -2,68 +2,22 @@ import type { Proof, State } from '../control/state.ts'
 import { printMatch } from '../routes/grammar.ts'
 import { printDuration } from '../routes/options/values.ts'
 import type { SourceStatus } from '../sources/source.ts'
-import type { Backend, Decision, Endpoint, ModelDiff, Ms, Redirect, RevisionRecord, Route, Server } from '../types.ts'
-import { countsOf, fateOf, groupByService, serversByInstance, takesRequests } from './counts.ts'
 import type {
-  ProblemView,
-  RevisionDiffView,
-  RevisionView,
-  RouteView,
-  ServiceView,
-  StateEvent,
-  StatusView,
-} from './views.ts'
+  Backend,
+  Decision,
+  Endpoint,
+  ModelDiff,
+  Ms,
+  Problem,
+  Redirect,
+  RevisionRecord,
+  Route,
+  Server,
+} from '../types.ts'
+import { countsOf, fateOf, serversByInstance, takesRequests } from './counts.ts'
+import type { RevisionDiffView, RevisionView, RouteView, ServiceView, StateEvent, StatusView } from './views.ts'
 
 /** Pure projections of `State` into the objects that API, page and commands answer with. */
-
-/** All that these read of a state. */
-type Decided = Pick<State, 'decision'>
-
-/** `q` is looked for in host and path, service, and the instances' ids, nodes and addresses. Case is ignored. */
-export interface RouteQuery extends PageQuery {
-  readonly host?: string | undefined
-  readonly service?: string | undefined
-  readonly q?: string | undefined
-}
-
-export interface PageQuery {
-  readonly limit?: number | undefined
-  readonly offset?: number | undefined
-}
-
-/** `items` is the asked-for part of the `total` that were found. */
-export interface Page<T> {
-  readonly items: readonly T[]
-  readonly total: number
-}
-
-/** Every route, in byte order of matches. */
-export function routesView(state: Decided): readonly RouteView[] {
-  return findRoutes(state, {}).items
-}
-
-export function findRoutes(state: Decided, query: RouteQuery): Page<RouteView> {
-  const decision = state.decision
-  if (decision === null) return { items: [], total: 0 }
-  const { backends } = decision.model
-  const text = query.q?.trim().toLowerCase() ?? ''
-  const host = query.host?.toLowerCase()
-  const found = decision.model.routes.filter(
-    (route) =>
-      (host === undefined || route.match.host === host) &&
-      (query.service === undefined || route.service === query.service) &&
-      (text === '' || mentions(route, backends.get(route.backend ?? ''), text)),
-  )
-  return pageOf(found, query, (route) => routeViewOf(route, decision))
-}
-
-function mentions(route: Route, backend: Backend | undefined, text: string): boolean {
-  const has = (candidate: string): boolean => candidate.toLowerCase().includes(text)
-  if (has(printMatch(route.match)) || has(route.service)) return true
-  return (backend?.servers ?? []).some(
-    (server) => server.name.includes(text) || has(server.instance.id) || has(server.instance.node),
-  )
-}
 
 export function routeViewOf(route: Route, decision: Decision): RouteView {
   const backend = route.backend === null ? undefined : decision.model.backends.get(route.backend)
@@ -123,32 +77,28 @@ function printRedirect({ code, location }: Redirect): string {
   return `${code},${url}`
 }
 
-/** Every service that has instances, routes or problems, in byte order of names. */
-export function findServices(
-  state: State,
-  query: PageQuery & { readonly service?: string | undefined },
-): Page<ServiceView> {
-  const decision = state.decision
-  if (decision === null) return { items: [], total: 0 }
-  const routes = groupByService(decision.model.routes)
-  const problems = groupByService(decision.problems)
-  const backends = groupByService(decision.model.backends.values())
-  const names = [...new Set([...decision.endpoints.keys(), ...routes.keys(), ...problems.keys()])]
-  const found = names.filter((name) => query.service === undefined || query.service === name).sort(byteOrder)
-  return pageOf(found, query, (name) => {
-    const servers = serversByInstance(backends.get(name) ?? [])
-    return {
-      name,
-      routes: (routes.get(name) ?? []).map(({ match, lingersUntil }) => ({
-        host: match.host,
-        path: match.path,
-        match: match.kind,
-        lingersUntil: printTimeOrNull(lingersUntil),
-      })),
-      instances: (decision.endpoints.get(name) ?? []).map((endpoint) => instanceView(endpoint, servers)),
-      problems: [...(problems.get(name) ?? [])],
-    }
-  })
+/** What a decision has about one service. */
+export interface ServiceParts {
+  readonly name: string
+  readonly routes: readonly Route[]
+  readonly backends: readonly Backend[]
+  readonly endpoints: readonly Endpoint[]
+  readonly problems: readonly Problem[]
+}
+
+export function serviceViewOf({ name, routes, backends, endpoints, problems }: ServiceParts): ServiceView {
+  const servers = serversByInstance(backends)
+  return {
+    name,
+    routes: routes.map(({ match, lingersUntil }) => ({
+      host: match.host,
+      path: match.path,
+      match: match.kind,
+      lingersUntil: printTimeOrNull(lingersUntil),
+    })),
+    instances: endpoints.map((endpoint) => instanceView(endpoint, servers)),
+    problems: [...problems],
+  }
 }
 
 function instanceView(endpoint: Endpoint, servers: ReadonlyMap<string, Server>): ServiceView['instances'][number] {
@@ -168,28 +118,13 @@ function instanceView(endpoint: Endpoint, servers: ReadonlyMap<string, Server>):
   }
 }
 
-/** In order of service, code, instance, subject. */
-export function problemsView(state: Decided): readonly ProblemView[] {
-  return findProblems(state, {}).items
-}
-
-export function findProblems(
-  state: Decided,
-  query: PageQuery & { readonly service?: string | undefined; readonly code?: string | undefined },
-): Page<ProblemView> {
-  const found = (state.decision?.problems ?? []).filter(
-    ({ service, code }) =>
-      (query.service === undefined || query.service === service) && (query.code === undefined || query.code === code),
-  )
-  return pageOf(found, query, (problem) => problem)
-}
-
 /** `now` is what ages count up to: a state stays the newest for as long as nothing changes. */
 export function statusView(state: State, now: Ms): StatusView {
   const { services, routes, backends, instances, problems } = countsOf(state.decision)
   return {
     ready: state.ready.isReady,
     reason: state.ready.reason,
+    decided: state.decision !== null,
     revision: state.proof === null ? null : proofView(state.proof),
     wanted: state.candidate && { hash: state.candidate.hash, routesHash: state.candidate.routesHash },
     pending: state.plan && { steps: state.plan.steps.length, reload: [...state.plan.reload] },
@@ -279,20 +214,10 @@ function copyOf({ added, removed, changed }: ModelDiff['routes']): RevisionDiffV
   return { added: [...added], removed: [...removed], changed: [...changed] }
 }
 
-/** The part of `all` that is asked for; only that part is projected. */
-function pageOf<T, V>(all: readonly T[], { limit, offset = 0 }: PageQuery, view: (item: T) => V): Page<V> {
-  const items = all.slice(offset, limit === undefined ? undefined : offset + limit)
-  return { items: items.map(view), total: all.length }
-}
-
 function printTime(at: Ms): string {
   return new Date(at).toISOString()
 }
 
 function printTimeOrNull(at: Ms | null): string | null {
   return at === null ? null : printTime(at)
-}
-
-function byteOrder(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }

@@ -35,10 +35,15 @@ export const routesQuery = z.object({
   q: text.describe('text in host and path, service, or an instance'),
   ...page,
 })
-export const servicesQuery = z.object({ service: text.describe('exactly this service'), ...page })
+export const servicesQuery = z.object({
+  service: text.describe('exactly this service'),
+  q: text.describe('text in the name, a host and path, or an instance'),
+  ...page,
+})
 export const problemsQuery = z.object({
   service: text.describe('exactly this service'),
   code: text.describe('exactly this code'),
+  q: text.describe('text in code, service, instance, subject or reason'),
   ...page,
 })
 export const revisionsQuery = z.object({
@@ -58,7 +63,14 @@ export const explainQuery = z.object({
 
 interface Answer {
   readonly description: string
-  readonly type: 'application/json' | 'text/html' | 'text/css' | 'text/javascript' | 'text/plain' | 'text/event-stream'
+  readonly type:
+    | 'application/json'
+    | 'text/html'
+    | 'text/css'
+    | 'text/javascript'
+    | 'image/svg+xml'
+    | 'text/plain'
+    | 'text/event-stream'
   readonly schema: z.ZodType
   /** What each header says that not every answer has. */
   readonly headers?: Readonly<Record<string, string>>
@@ -95,6 +107,7 @@ export const operations = {
     summary: 'Script of the page',
     answers: { 200: file('JavaScript', 'text/javascript') },
   },
+  pageIcon: { url: '/icon.svg', summary: 'Icon of the page', answers: { 200: file('SVG', 'image/svg+xml') } },
   livez: {
     url: '/livez',
     summary: 'Whether the process answers; needs no token',

@@ -9,7 +9,7 @@ export interface PageFile {
 const folder = new URL('../../page/', import.meta.url)
 
 /** Reads the page's files once; throws when the installation lacks one. */
-export function readPage(): Readonly<Record<'page' | 'pageStyle' | 'pageScript', PageFile>> {
+export function readPage(): Readonly<Record<'page' | 'pageStyle' | 'pageScript' | 'pageIcon', PageFile>> {
   const read = (name: string, type: string): PageFile => ({
     type: `${type}; charset=utf-8`,
     body: readFileSync(new URL(name, folder)),
@@ -18,5 +18,6 @@ export function readPage(): Readonly<Record<'page' | 'pageStyle' | 'pageScript',
     page: read('index.html', 'text/html'),
     pageStyle: read('page.css', 'text/css'),
     pageScript: read('page.js', 'text/javascript'),
+    pageIcon: read('icon.svg', 'image/svg+xml'),
   }
 }

@@ -127,6 +127,7 @@ export const sourceView = z.object({
 export const statusView = z.object({
   ready: z.boolean(),
   reason: z.string(),
+  decided: z.boolean().describe('false: a source has not answered once, so that lists answer 503'),
   revision: z
     .object({ number: z.int(), hash: z.string(), routesHash: z.string(), provenAt: time })
     .nullable()
