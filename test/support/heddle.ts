@@ -73,6 +73,8 @@ export interface RunningHeddle {
   readonly signal: (name: NodeJS.Signals) => void
   /** Resolves with the exit code. */
   readonly ended: Promise<number | null>
+  /** Of the status endpoint. */
+  readonly url: string
   /** Asks the status endpoint. */
   readonly get: (path: string) => Promise<{ status: number; body: unknown }>
   /** Resolves when a proved revision runs. */
@@ -97,9 +99,9 @@ export async function startHeddle(
     const left = await workers(folder.masterSocket)
     if (left.ok) killGroup(left.master.pid)
   })
-  const listen = await statusAddress(settings)
+  const url = `http://${await statusAddress(settings)}`
   const get = async (path: string) => {
-    const answer = await fetch(`http://${listen}${path}`, { headers: { connection: 'close' } })
+    const answer = await fetch(`${url}${path}`, { headers: { connection: 'close' } })
     const text = await answer.text()
     const isJson = answer.headers.get('content-type')?.includes('json') === true
     return { status: answer.status, body: isJson ? JSON.parse(text) : text }
@@ -109,6 +111,7 @@ export async function startHeddle(
     log: () => log,
     signal: (name) => child.kill(name),
     ended,
+    url,
     get,
     ready: async () => {
       await until(async () => {
