@@ -311,7 +311,8 @@ function showSources(sources) {
 }
 
 function showViews() {
-  const { counts, revision } = page.status ?? {}
+  const { decided = false, revision } = page.status ?? {}
+  const counts = decided ? page.status.counts : undefined
   const { up = 0, all = 0 } = counts?.instances ?? {}
   const tiles = {
     routes: [counts?.routes, `to ${plural(counts?.backends ?? 0, 'backend')}`],
@@ -375,7 +376,7 @@ function strands(all) {
 }
 
 function upText(up, all) {
-  if (all === 0) return element('span.bad', 'none left')
+  if (all === 0) return element('span.bad', 'none')
   const colour = up === all ? 'quiet' : up === 0 ? 'bad' : 'warn'
   return element(`span.${colour}`, `${figure(up)} of ${figure(all)} up`)
 }
@@ -505,7 +506,8 @@ function routeCells(route, key, name) {
 }
 
 function routeDetails(route) {
-  const { text, backend, owner, service, instances, lingersUntil } = route
+  const { text, backend, owner, service, instances, all, redirect, lingersUntil } = route
+  const rest = redirect === null ? all - instances.length : 0
   return [
     facts([
       ['As written', element('code', text)],
@@ -514,6 +516,7 @@ function routeDetails(route) {
       ...(lingersUntil === null ? [] : [['Answers 503', 'until ', time(lingersUntil)]]),
     ]),
     instances.length === 0 ? null : instanceTable(instances),
+    rest > 0 ? element('p.quiet', `${plural(rest, 'instance')} without a server: see `, serviceLink(service)) : null,
     explainCommand(route),
   ]
 }
@@ -756,7 +759,7 @@ async function refreshOnce() {
   // a newer search has its own answer coming
   if (path === listPath(page)) {
     page.loaded = { view, offset: (number - 1) * pageSize, ...list }
-    if (list.items.length === 0 && list.total > 0) turnTo(Math.ceil(list.total / pageSize))
+    if (list.items.length === 0 && list.total > 0) replaceHash({ ...page, number: Math.ceil(list.total / pageSize) })
   }
   show()
 }
@@ -839,15 +842,15 @@ function goToHash() {
   void refresh()
 }
 
-function turnTo(number) {
-  location.hash = hashOf({ ...page, number })
+function replaceHash(wanted) {
+  history.replaceState(null, '', hashOf(wanted))
+  readHash()
+  refreshSoon()
 }
 
 function search(text) {
-  if (text.trim() === page.q) return
-  history.replaceState(null, '', hashOf({ view: page.view, service: page.service, q: text.trim() }))
-  readHash()
-  refreshSoon()
+  const q = text.trim()
+  if (q !== page.q) replaceHash({ ...page, q, number: 1 })
 }
 
 function toggle(key) {
@@ -897,7 +900,7 @@ function onKey(event) {
 
 function step({ currentTarget }, by) {
   if (currentTarget.getAttribute('aria-disabled') === 'true') return
-  turnTo(page.number + by)
+  location.hash = hashOf({ ...page, number: page.number + by })
   byId('title').scrollIntoView()
 }
 

@@ -78,6 +78,7 @@ describe.skipIf(chromiumPath === null)('the page', () => {
     const { page, complaints } = await at(site, 'Nothing has been decided yet')
     expect(await page.locator('#items').innerText()).toContain('Waiting for consul')
     expect(await page.locator('#sources').innerText()).toContain('connection refused')
+    expect(await page.locator('.count').allInnerTexts()).toEqual(['–', '–', '–', '–'])
     await page.locator('#views a').last().click()
     await page.getByText('No changes yet').waitFor()
     site.publish(shopState())

@@ -4,7 +4,7 @@ import { eventually } from '../support/eventually.ts'
 import { chromiumPath, openPage, startBrowser, statusSite } from '../support/page.ts'
 import { backendOf, instanceOf, routeOf, serverOf, shopState, wideState } from '../support/states.ts'
 
-/** One route at the top went, another came, and an instance of `service-20` drains. */
+/** Two routes at the top went, another came, and an instance of `service-20` drains. */
 function moved(state: State): State {
   const { decision } = state
   if (decision === null) throw new Error('expected a decision')
@@ -16,7 +16,7 @@ function moved(state: State): State {
     decision: {
       ...decision,
       model: {
-        routes: [routeOf('service-3', { host: 'a-new-one.example.com' }), ...routes.slice(1)],
+        routes: [routeOf('service-3', { host: 'a-new-one.example.com' }), ...routes.slice(2)],
         backends: new Map([...backends, [changed.id, changed]]),
       },
     },
@@ -137,6 +137,7 @@ describe.skipIf(chromiumPath === null)('the page, while things change', () => {
     await eventually(() => expect(site.asked.length).toBe(asked + 1))
     site.publish(wideState(6, 1))
     expect(await second).toBe(true)
+    expect(await page.evaluate('refreshTimer')).toBe(0)
     expect(site.asked.length).toBe(asked + 1)
     await page.evaluate("Object.defineProperty(document, 'hidden', { value: false })")
     await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")

@@ -32,5 +32,5 @@ describe.skipIf(chromiumPath === null)('the page of the whole heddle', () => {
     running.signal('SIGTERM')
     await running.ended
     await page.getByText('heddle does not answer').waitFor()
-  })
+  }, 60_000)
 })

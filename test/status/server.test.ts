@@ -42,6 +42,7 @@ describe('the status endpoint', () => {
     const waiting = await get(serve(startingState()), '/readyz')
     expect(waiting.statusCode).toBe(503)
     expect(waiting.json()).toMatchObject({ ready: false })
+    expect((await get(serve(startingState()), '/api/v1/status')).json()).toMatchObject({ decided: false })
     expect((await get(serve(shopState()), '/readyz')).statusCode).toBe(200)
   })
 
@@ -53,6 +54,7 @@ describe('the status endpoint', () => {
     )
     expect((await get(app, '/api/v1/status')).json()).toMatchObject({
       ready: true,
+      decided: true,
       holds: [],
       haproxy: {},
       sources: {},
@@ -68,6 +70,21 @@ describe('the status endpoint', () => {
     expect((await get(app, '/api/v1/revisions/999999')).statusCode).toBe(404)
   })
 
+  it.each(['routes', 'services', 'problems'])('searches and pages %s, as the OpenAPI document says', async (list) => {
+    const app = serve(shopState())
+    const { paths } = (await get(app, '/api/v1/openapi.json')).json()
+    const names = paths[`/api/v1/${list}`].get.parameters.map(({ name }: { name: string }) => name)
+    expect(names).toEqual(expect.arrayContaining(['service', 'q', 'limit', 'offset']))
+    const all = await get(app, `/api/v1/${list}?q=WEB`)
+    const total = Number(all.headers['x-total-count'])
+    expect(total).toBe(all.json().length)
+    expect(total).toBeGreaterThan(0)
+    const second = await get(app, `/api/v1/${list}?q=web&limit=1&offset=${total - 1}`)
+    expect(second.json()).toEqual(all.json().slice(-1))
+    expect(second.headers['x-total-count']).toBe(String(total))
+    expect((await get(app, `/api/v1/${list}?q=${'x'.repeat(301)}`)).statusCode).toBe(400)
+  })
+
   it.each(['POST', 'PUT', 'DELETE', 'PATCH'] as const)('changes nothing on %s', async (method) => {
     for (const url of ['/', '/metrics', '/api/v1/routes', '/api/v1/config']) {
       const answer = await serve(shopState()).inject({ method, url, headers: { host: 'localhost' } })
@@ -76,7 +93,7 @@ describe('the status endpoint', () => {
   })
 
   it('sends safe headers with everything and lets no other site read it', async () => {
-    for (const url of ['/', '/page.css', '/page.js', '/metrics', '/api/v1/routes', '/nowhere']) {
+    for (const url of ['/', '/page.css', '/page.js', '/icon.svg', '/metrics', '/api/v1/routes', '/nowhere']) {
       const { headers } = await get(serve(shopState()), url)
       expect(headers['x-content-type-options']).toBe('nosniff')
       expect(headers['content-security-policy']).toContain("default-src 'self'")
