@@ -125,4 +125,14 @@ describe.skipIf(chromiumPath === null)('the page', () => {
       }
     }
   })
+
+  it('breaks no word of an overview with large figures on a phone', async () => {
+    const { page } = await visit(await statusSite(wideState(1200, 2)), { viewport: { width: 360, height: 740 } })
+    await page.getByText('1,200', { exact: true }).first().waitFor()
+    const boxes = await page.locator('.tile').all()
+    const lines = await Promise.all(boxes.map(async (tile) => ((await tile.boundingBox())?.height ?? 0) / 16))
+    expect(lines.length).toBe(4)
+    for (const height of lines) expect(height).toBeLessThan(2)
+    expect(await page.evaluate(overflowing)).toEqual([])
+  })
 })
