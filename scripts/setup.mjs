@@ -1,7 +1,7 @@
 // What a fresh clone needs before heddle can be tried or tested. Plain JavaScript with builtins only: it runs before `npm ci`.
 // Every step is quick when nothing is left to do, says what it does on stderr, and leaves stdout alone.
 import { spawn, spawnSync } from 'node:child_process'
-import { accessSync, constants, readdirSync, rmSync, statSync } from 'node:fs'
+import { accessSync, constants, lstatSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -104,13 +104,20 @@ function newest(path) {
   return Math.max(stat.mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name))))
 }
 
-/** `npm ci` when node_modules is missing or older than the lock file. */
-export async function ensureDependencies() {
-  const installed = newest(join(root, 'node_modules', '.package-lock.json'))
-  if (installed > 0 && installed >= newest(join(root, 'package-lock.json'))) return
+/**
+ * `npm ci` when node_modules is missing or older than the lock file. Where it is a link, that is left to who made it: npm would
+ * empty the folder behind it, which others use.
+ */
+export async function ensureDependencies(folder = root) {
+  const modules = join(folder, 'node_modules')
+  if (lstatSync(modules, { throwIfNoEntry: false })?.isSymbolicLink()) return
+  const installed = newest(join(modules, '.package-lock.json'))
+  if (installed > 0 && installed >= newest(join(folder, 'package-lock.json'))) return
   say('installing dependencies (npm ci)')
   // Reports its own errors; a production environment would leave the compiler out.
-  const code = await run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'])
+  const code = await run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'], {
+    cwd: folder,
+  })
   if (code !== 0) throw new SetupError('npm ci failed: see above')
 }
 

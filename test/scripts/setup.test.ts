@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process'
-import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { withLock } from '../../scripts/lock.mjs'
-import { findProgram, requireNode, SetupError } from '../../scripts/setup.mjs'
+import { ensureDependencies, findProgram, requireNode, SetupError } from '../../scripts/setup.mjs'
 
 let folder: string
 
@@ -36,6 +36,18 @@ describe('finding a program', () => {
   it('does not take a folder for a program', async () => {
     await mkdir(join(folder, 'shuttle'))
     expect(findProgram('shuttle', [folder])).toBeNull()
+  })
+})
+
+describe('dependencies', () => {
+  it('that are a link to those of another checkout are left alone', async () => {
+    const lock = { name: 'x', lockfileVersion: 3, requires: true, packages: { '': { name: 'x' } } }
+    await writeFile(join(folder, 'package.json'), '{ "name": "x" }')
+    await writeFile(join(folder, 'package-lock.json'), JSON.stringify(lock))
+    await mkdir(join(folder, 'shared', 'shuttle'), { recursive: true })
+    await symlink('shared', join(folder, 'node_modules'))
+    await ensureDependencies(folder)
+    expect(await readdir(join(folder, 'shared'))).toEqual(['shuttle'])
   })
 })
 
