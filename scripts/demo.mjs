@@ -1,7 +1,8 @@
 // `npm run demo`: what the demo needs, then `heddle demo` with the same arguments: `npm run demo -- --for 20s`.
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { ensureBuild, ensureDependencies, ensureHaproxy, root, runScript } from './setup.mjs'
+import { ensureHaproxy } from './haproxy.mjs'
+import { ensureBuild, ensureDependencies, root, runScript } from './setup.mjs'
 
 await runScript(async () => {
   await ensureDependencies()

@@ -136,20 +136,3 @@ export async function ensureBuild() {
   rmSync(entry, { force: true })
   throw new SetupError('the sources do not compile: see above')
 }
-
-/** Resolves to the path of HAProxy, installing it first where that is allowed. */
-export async function ensureHaproxy() {
-  const find = () => findProgram('haproxy', ['/usr/sbin', '/usr/local/sbin'])
-  const found = find() ?? ((await installPackage({ default: 'haproxy' })) ? find() : null)
-  if (found === null) {
-    throw new SetupError(
-      'needs HAProxy 2.6 or newer and could not install it: install the package `haproxy` (Debian, Ubuntu: `sudo apt-get install haproxy`), then try again',
-    )
-  }
-  const version = spawnSync(found, ['-v'], { encoding: 'utf8' }).stdout ?? ''
-  const [, major = 0, minor = 0] = (/version (\d+)\.(\d+)/.exec(version) ?? []).map(Number)
-  if (major > 2 || (major === 2 && minor >= 6)) return found
-  throw new SetupError(
-    `needs HAProxy 2.6 or newer, ${found} is ${major}.${minor}: install a newer one and put it first on PATH`,
-  )
-}

@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { haproxyBin } from '../support/haproxy.ts'
 import { heddle } from '../support/heddle.ts'
 import { snapshotText } from '../support/snapshots.ts'
 
@@ -31,7 +32,7 @@ beforeAll(async () => {
     },
   ]
   await writeFile(join(folder, 'bad.json'), snapshotText({ ...services, bad }))
-  base = ['--directory', join(folder, 'd')]
+  base = ['--directory', join(folder, 'd'), '--set', `haproxy.bin=${haproxyBin}`]
 })
 
 afterAll(() => rm(folder, { recursive: true, force: true }))

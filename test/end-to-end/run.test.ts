@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { httpServer, startHaproxy, until } from '../support/haproxy.ts'
+import { haproxyBin, httpServer, startHaproxy, until } from '../support/haproxy.ts'
 import { heddle, startHeddle, statusOf } from '../support/heddle.ts'
 import { body, entry, followed, setUp, workerPid } from '../support/site.ts'
 import { writeSnapshot } from '../support/snapshots.ts'
@@ -232,7 +232,7 @@ describe('the directory', () => {
       }
       running.signal('SIGKILL')
       await running.ended
-      const check = await promisify(execFile)('haproxy', [
+      const check = await promisify(execFile)(haproxyBin, [
         '-c',
         '-f',
         join(folder.directory, 'current', 'haproxy.cfg'),

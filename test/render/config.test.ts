@@ -8,6 +8,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { renderCandidate } from '../../src/render/config.ts'
 import { loadTemplates, type Templates } from '../../src/render/templates.ts'
 import type { Candidate, Model, RenderSettings } from '../../src/types.ts'
+import { haproxyBin } from '../support/haproxy.ts'
 import { anyModel, backend, model, renderSettings, route, server } from '../support/models.ts'
 
 let templates: Templates
@@ -34,7 +35,7 @@ async function check(candidate: Candidate): Promise<string> {
   try {
     for (const [name, text] of candidate.files) await writeFile(join(folder, name), text)
     // -dW: a warning is an error
-    const run = promisify(execFile)('haproxy', ['-dW', '-c', '-f', join(folder, 'haproxy.cfg')])
+    const run = promisify(execFile)(haproxyBin, ['-dW', '-c', '-f', join(folder, 'haproxy.cfg')])
     return await run.then(
       ({ stderr }) => stderr,
       (error: unknown) => (error instanceof Error ? error.message : String(error)),

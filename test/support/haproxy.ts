@@ -6,6 +6,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
+import { findProgram } from '../../scripts/setup.mjs'
 import { revisionStore } from '../../src/haproxy/files.ts'
 import { workers } from '../../src/haproxy/master.ts'
 import { observeIdentity } from '../../src/haproxy/observe.ts'
@@ -25,8 +26,12 @@ afterAll(async () => {
   for (const end of endings.splice(0).reverse()) await end()
 })
 
-/** The binary under test; the environment variable names one of another version. */
-export const haproxyBin = process.env['TEST_HAPROXY_BIN'] ?? 'haproxy'
+/**
+ * The binary under test; the environment variable, which `npm run test:haproxy` sets, names one of another version. By its path:
+ * heddle looks for programs in other folders than a shell does.
+ */
+export const haproxyBin =
+  process.env['TEST_HAPROXY_BIN'] ?? findProgram('haproxy', ['/usr/sbin', '/usr/local/sbin']) ?? 'haproxy'
 
 /** Waits until `find` gives something else than null, false or undefined; rejects after `within` ms. */
 export async function until<T>(

@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import { haproxyBin } from '../../support/haproxy.ts'
 import { heddle } from '../../support/heddle.ts'
 
 const eventSchema = z.object({
@@ -20,14 +21,22 @@ let home: string
 
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'heddle-home-'))
+  await symlink(haproxyBin, join(home, 'haproxy'))
 })
 
 afterAll(() => rm(home, { recursive: true, force: true }))
 
+const folders = (process.env['PATH'] ?? '').split(delimiter)
+
+/** The demo takes the first HAProxy on PATH. */
+function withConsul(): Record<string, string> {
+  return { PATH: [home, ...folders].join(delimiter) }
+}
+
 /** An environment in which no Consul is found. */
 function withoutConsul(): Record<string, string> {
-  const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => !existsSync(join(folder, 'consul')))
-  return { PATH: folders.join(delimiter), HOME: home, XDG_CACHE_HOME: home }
+  const others = folders.filter((folder) => !existsSync(join(folder, 'consul')))
+  return { PATH: [home, ...others].join(delimiter), HOME: home, XDG_CACHE_HOME: home }
 }
 
 async function processesNaming(folder: string): Promise<readonly string[]> {
@@ -38,15 +47,12 @@ async function processesNaming(folder: string): Promise<readonly string[]> {
 
 describe('heddle demo', () => {
   it.each([
-    ['a real Consul', {}, /^Consul at /],
+    ['a real Consul', withConsul, /^Consul at /],
     ['a snapshot file', withoutConsul, /^the snapshot file /],
   ] as const)(
     'follows every change of %s, answers every request, and leaves nothing behind',
     async (_, env, source) => {
-      const { code, stdout, stderr } = await heddle(
-        ['demo', '--for', '10s', '--json'],
-        typeof env === 'function' ? env() : env,
-      )
+      const { code, stdout, stderr } = await heddle(['demo', '--for', '10s', '--json'], env())
       const events = stdout
         .split('\n')
         .filter((line) => line !== '')

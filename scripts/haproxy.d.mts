@@ -1,0 +1,3 @@
+export const supported: readonly string[]
+export function haproxyVersion(path: string): { readonly version: string; readonly release: string } | null
+export function missingHaproxy(release: string): string
