@@ -98,11 +98,11 @@ export async function checkConfiguration(bin: string, file: string, limits: RunL
 }
 
 /** The same file is refused with the same words: who said them, and what every run says, is left out. */
-function withoutPids(output: string): string {
+export function withoutPids(output: string): string {
   return output
     .split('\n')
     .filter((line) => !line.startsWith('[NOTICE]'))
-    .map((line) => line.replace(/^\[(\w+)\]\s+\(\d+\) : /, '[$1] '))
+    .map((line) => line.replace(/^\[(\w+)\]\s+\(\d+\) : /, '[$1] ').replace(/\b(worker) \(\d+\)/gi, '$1'))
     .join('\n')
 }
 
