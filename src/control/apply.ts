@@ -104,7 +104,7 @@ async function bringIn(
     const excess = maxconn === null ? null : await excessOf(maxconn, present.pid, target, signal)
     if (excess !== null) return rejected('check', `${excess}${await goBack(used)}`)
     const expected = { structure: candidate.structure, revision: candidate.hash }
-    const outcome = await reload({ ...target.sockets, expected, signal })
+    const outcome = await reload({ ...target.sockets, file: target.store.file, expected, signal })
     // HAProxy may have loaded it, and it was proved: going back would only make disk and worker differ
     if (outcome.kind === 'failed' && !signal.aborted)
       return rejected('reload', `${outcome.why}${await goBack(used)}`, true)

@@ -11,7 +11,7 @@ import type { Made } from './wanted.ts'
 export async function confirm(parts: LoopParts, known: Known, made: Made): Promise<void> {
   const { candidate } = made
   const wasProved = known.proof?.hash === candidate.hash
-  if (!isInstalled(known, candidate) || !wasProved) {
+  if (!isInstalled(known, candidate) || !wasProved || !(await isInPlace(parts, candidate))) {
     const why = await install(parts, candidate)
     noteUnwritten(known, 'current', why)
     if (!wasProved && !isRecorded(known.history, candidate))
@@ -22,9 +22,20 @@ export async function confirm(parts: LoopParts, known: Known, made: Made): Promi
   prove(known, made)
 }
 
+/** What HAProxy is to start with, when it isn't there: a HAProxy that ended may have lost the files as well. */
+export async function keepInstalled(parts: LoopParts, known: Known, candidate: Candidate): Promise<void> {
+  if (!(await isInPlace(parts, candidate))) noteUnwritten(known, 'current', await install(parts, candidate))
+}
+
+/** Cheap enough for every turn: somebody may have removed it, and the next reload, by whomever, is to find it. */
+async function isInPlace({ target: { store } }: LoopParts, candidate: Candidate): Promise<boolean> {
+  return (await store.current()) === candidate.hash
+}
+
 /** Lets `current` lead to the candidate, unless it does; null: it does, else why not. */
-async function install({ target: { store } }: LoopParts, candidate: Candidate): Promise<string | null> {
-  if ((await store.current()) === candidate.hash && (await store.matches(candidate))) return null
+async function install(parts: LoopParts, candidate: Candidate): Promise<string | null> {
+  const { store } = parts.target
+  if ((await isInPlace(parts, candidate)) && (await store.matches(candidate))) return null
   const written = await store.write(candidate)
   if (written.kind === 'failed') return written.why
   const used = await store.use(candidate.hash)

@@ -4,7 +4,7 @@ import { plan } from '../plan/plan.ts'
 import { afterUrgent, type Urgent, urgentServers } from '../plan/urgent.ts'
 import type { Candidate, Decision, Ms, World } from '../types.ts'
 import { applyCandidate } from './apply.ts'
-import { conclude, confirm, save } from './conclusion.ts'
+import { conclude, confirm, keepInstalled, save } from './conclusion.ts'
 import { firstKnown, isInstalled, type Known } from './known.ts'
 import { applyFrom, changed, lacking } from './pacing.ts'
 import type { LoopParts } from './parts.ts'
@@ -64,7 +64,10 @@ async function takeTurn(parts: LoopParts, known: Known, signal: AbortSignal): Pr
   }
   known.pace = lacking(known.pace, performance.now())
   // it is on disk for whenever HAProxy is there, which looking tells
-  if (known.sight.running === null && isInstalled(known, candidate)) return turn('waiting')
+  if (known.sight.running === null && isInstalled(known, candidate)) {
+    await keepInstalled(parts, known, candidate)
+    return turn('waiting')
+  }
   // a HAProxy that does not come up is not started for every change
   const startFrom = known.sight.running === null ? known.starts.from : 0
   const from = Math.max(startFrom, applyFrom(known.pace, candidate.hash, settings))

@@ -55,8 +55,10 @@ export interface RevisionStore {
   write(candidate: Candidate): Promise<{ readonly kind: 'written'; readonly path: string } | StoreFailure>
   /** Lets `current` lead to a set that was written. */
   use(hash: string): Promise<Used | StoreFailure>
-  /** Where `current` leads; null when that is nothing, or none of our sets. */
+  /** Where `current` leads; null when that is nothing, none of our sets, or one without a configuration. */
   current(): Promise<string | null>
+  /** What HAProxy is started with, by way of `current`. */
+  readonly file: string
   /** The haproxy.cfg that `current` leads to, ours or not; null: none that can be read. */
   configuration(): Promise<string | null>
   /** Whether the set on disk is, byte for byte, this one. */
@@ -203,9 +205,11 @@ export function revisionStore({ directory, gid = null, mode = 0o640 }: StoreOpti
     async current() {
       const name = await target()
       if (name === null || !hashPattern.test(name)) return null
-      const found = await lstat(join(revisions, name)).catch(() => null)
-      return found?.isDirectory() ? name : null
+      const found = await lstat(join(revisions, name, configuration)).catch(() => null)
+      return found?.isFile() ? name : null
     },
+
+    file: join(link, configuration),
 
     configuration: async () => {
       const name = await target()

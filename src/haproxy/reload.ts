@@ -1,5 +1,7 @@
+import { access } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Ms } from '../types.ts'
+import { withoutPids } from './check.ts'
 import { ask, type Silence } from './cli.ts'
 import { dialectOf } from './dialect.ts'
 import { workers } from './master.ts'
@@ -7,6 +9,8 @@ import { type Identity, observeIdentity } from './observe.ts'
 import type { HaproxySockets } from './worker.ts'
 
 export interface ReloadOptions extends HaproxySockets {
+  /** What the master was started with and is to load anew. */
+  readonly file: string
   /** What `current` holds: the new worker must say the same of itself. */
   readonly expected: { readonly structure: string; readonly revision: string }
   /** For all of it. Default 30 s. */
@@ -33,18 +37,21 @@ const notAsked = new Set(['ENOENT', 'ECONNREFUSED', 'EACCES', 'bad-command'])
  * Reloads must not overlap; the caller paces them. Never rejects.
  */
 export async function reload(options: ReloadOptions): Promise<ReloadOutcome> {
-  const { masterSocket, timeout = 30_000, signal } = options
+  const { masterSocket, file, timeout = 30_000, signal } = options
   const end = performance.now() + timeout
   const left = () => Math.max(1, Math.ceil(end - performance.now()))
   const before = await workers(masterSocket, { timeout: Math.min(masterTimeout, left()), signal })
   if (!before.ok) return failed(before.why)
   const dialect = dialectOf(before.master.version)
   if (dialect === null) return failed(`the master is HAProxy ${before.master.version}, expected 2.6 or newer`)
+  // 3.2's master ends of that, and its worker with it
+  if (!(await isThere(file))) return failed(`${file} is not there: somebody has removed it`)
 
   const answer = await ask(masterSocket, 'reload', { timeout: left(), longest: 1024 * 1024, signal })
   if (!answer.ok && notAsked.has(answer.code)) return failed(answer.why)
   const said = answer.ok ? dialect.readReload(answer.answer) : null
-  if (said?.isLoaded === false) return failed(`HAProxy refused to load it: ${said.log || 'it gave no reason'}`)
+  if (said?.isLoaded === false)
+    return failed(`HAProxy refused to load it: ${withoutPids(said.log) || 'it gave no reason'}`)
 
   if (answer.ok && said === null && answer.answer !== '')
     return failed(`the master answered \`reload\` with: ${answer.answer.slice(0, 200)}`)
@@ -63,6 +70,13 @@ export async function reload(options: ReloadOptions): Promise<ReloadOutcome> {
   }
   if (signal?.aborted) return failed('aborted while HAProxy was loading')
   return failed(`no outcome within ${timeout} ms${last === null ? '' : `; ${last.why}`}`)
+}
+
+function isThere(file: string): Promise<boolean> {
+  return access(file).then(
+    () => true,
+    () => false,
+  )
 }
 
 function failed(why: string): ReloadOutcome {

@@ -234,6 +234,16 @@ describe('current', () => {
     expect(await store.current()).toBe(one.hash)
   })
 
+  it('that has lost its configuration is none', async () => {
+    const { folder, store } = await prepared()
+    const one = numbered(folder, 1)
+    await installed(store, one)
+    await rm(folder.file)
+    expect(await store.current()).toBeNull()
+    await installed(store, one)
+    expect(await store.current()).toBe(one.hash)
+  })
+
   it('of somebody else is none of ours', async () => {
     const { folder, store } = await prepared()
     const link = join(folder.directory, 'current')

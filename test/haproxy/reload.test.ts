@@ -107,7 +107,7 @@ describe('a reload', () => {
     const before = await identity(folder)
     const second = minimalCandidate(folder, { frontend: ['no such keyword'] })
     await install(folder, second)
-    expect(await checkConfiguration(haproxyBin, `${folder.directory}/current/haproxy.cfg`)).toMatchObject({
+    expect(await checkConfiguration(haproxyBin, folder.file)).toMatchObject({
       kind: 'invalid',
     })
     expect(await reload({ ...folder, expected: expected(second) })).toMatchObject({ kind: 'failed' })
@@ -187,6 +187,7 @@ describe('a HAProxy in trouble', () => {
   it('whose worker dies at its start is no success', async () => {
     // no real one does this on demand: a master that shows a new worker, of which nothing is left a moment later
     const folder = await workFolder()
+    await install(folder, minimalCandidate(folder))
     const row = (pid: number, type: string, failed = '') => `${pid} ${type} 0 ${failed} 0d00h00m01s 2.6.12\n`
     let asked = 0
     const server = await unixServer((socket) => {
@@ -222,6 +223,7 @@ describe('a HAProxy in trouble', () => {
 
   it('whose master takes the command and is never seen again is given up at the deadline', async () => {
     const folder = await workFolder()
+    await install(folder, minimalCandidate(folder))
     const server = await unixServer((socket) => {
       socket.on('data', (bytes) => {
         if (String(bytes).includes('show proc'))
@@ -272,6 +274,7 @@ describe('a HAProxy in trouble', () => {
 
   it('of 3.x that answers with a failure has its own words told', async () => {
     const folder = await workFolder()
+    await install(folder, minimalCandidate(folder))
     const server = await unixServer((socket) => {
       socket.on('data', (bytes) => {
         if (String(bytes).includes('show proc'))

@@ -57,6 +57,8 @@ export function ownAddress(): string {
 export interface WorkFolder {
   /** For `haproxy.directory`; exists, empty. */
   readonly directory: string
+  /** What HAProxy is started with, once a revision is installed. */
+  readonly file: string
   readonly masterSocket: string
   readonly statsSocket: string
   /** Where its frontend should listen: an address of its own, and a free port. */
@@ -71,6 +73,7 @@ export async function workFolder(): Promise<WorkFolder> {
   const address = ownAddress()
   return {
     directory: join(root, 'd'),
+    file: join(root, 'd', 'current', 'haproxy.cfg'),
     masterSocket: join(root, 'm.sock'),
     statsSocket: join(root, 's.sock'),
     address,
@@ -170,11 +173,10 @@ export interface RunningHaproxy {
 
 /** A HAProxy that somebody else runs, as seen by heddle: started with what `current` holds, killed at the end. */
 export async function startHaproxy(folder: WorkFolder, bin = haproxyBin): Promise<RunningHaproxy> {
-  const child = spawn(
-    bin,
-    ['-W', '-S', `${folder.masterSocket},mode,600`, '-f', join(folder.directory, 'current', 'haproxy.cfg')],
-    { stdio: ['ignore', 'pipe', 'pipe'], detached: true },
-  )
+  const child = spawn(bin, ['-W', '-S', `${folder.masterSocket},mode,600`, '-f', folder.file], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk))
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
