@@ -66,7 +66,7 @@ export function refused(pace: Pace, hash: string, why: string, now: Ms): Pace {
 
 /**
  * A reload that HAProxy tried and could not do. It holds up other candidates as well: a new worker that can't start costs
- * traffic each time (2.6 pauses its listeners for 2 s when a port is in use), and the next one mostly fails for the same reason.
+ * traffic each time (listeners pause for 2 s when a port is in use), and the next one mostly fails for the same reason.
  */
 export function failedReload(pace: Pace, now: Ms): Pace {
   const failedReloads = pace.failedReloads + 1

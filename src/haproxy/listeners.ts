@@ -7,7 +7,7 @@ import { areColliding, type ListenAddress, parseListenAddress } from '../setting
 
 /**
  * Addresses that `wanted` (a haproxy.cfg) listens on, `running` does not, and somebody else has. `haproxy -c` does not look, and
- * a reload that meets one pauses the listeners that serve, for two seconds on 2.6. What can't be tried (a port that only root
+ * a reload that meets one pauses the listeners that serve, for two seconds. What can't be tried (a port that only root
  * may have, or any where HAProxy is in a network namespace of its own) is left to HAProxy.
  */
 export async function takenListeners(running: string, wanted: string): Promise<readonly string[]> {
