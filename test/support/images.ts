@@ -47,8 +47,10 @@ export async function unpackedImages({ isShared }: { isShared: boolean }): Promi
   const address = ownAddress()
   const [port = 0, statsPort = 0, statusPort = 0] = await freePorts(3, address)
   const run = join(root, 'run', 'haproxy')
+  const directory = join(root, 'var', 'lib', 'heddle')
   const folder: WorkFolder = {
-    directory: join(root, 'var', 'lib', 'heddle'),
+    directory,
+    file: join(directory, 'current', 'haproxy.cfg'),
     masterSocket: join(run, 'master.sock'),
     statsSocket: join(run, 'stats.sock'),
     address,
