@@ -7,7 +7,8 @@ import { cpus, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { ensureBuild, ensureDependencies, ensureHaproxy, root, runScript, say } from '../scripts/setup.mjs'
+import { ensureHaproxy } from '../scripts/haproxy.mjs'
+import { ensureBuild, ensureDependencies, root, runScript, say } from '../scripts/setup.mjs'
 import { catalogOf, parseSize } from './catalog.mjs'
 
 const help = `Usage: npm run bench -- [--size SIZE]... [--runs N] [--write]
