@@ -46,9 +46,8 @@ export function seatInstances(
   }
   const scale = weightScale(endpoints)
   const seats = [...owners.values()]
-    .map((endpoint) => ({ endpoint, place: numberOf(endpoint.address) }))
-    .sort((a, b) => a.place - b.place || a.endpoint.port - b.endpoint.port)
-    .map(({ endpoint }) => {
+    .sort((a, b) => compareAddresses(a.address, b.address) || a.port - b.port)
+    .map((endpoint) => {
       const request = requests.get(endpoint.instance.key)
       const weight = request?.weight ?? scale(catalogWeight(endpoint.instance))
       return { endpoint, weight, backup: request?.backup ?? false }
@@ -73,9 +72,23 @@ function weightScale(endpoints: readonly Endpoint[]): (weight: number) => number
   return (weight) => (weight <= 0 ? 0 : Math.max(1, Math.round((weight * greatestWeight) / greatest)))
 }
 
-/** Of a dotted quad, as the number that it is. */
+/** Numeric order of dotted quads. */
+function compareAddresses(a: string, b: string): number {
+  return a === b ? 0 : numberOf(a) - numberOf(b)
+}
+
 function numberOf(address: string): number {
-  return address.split('.').reduce((number, byte) => number * 256 + Number(byte), 0)
+  let number = 0
+  let byte = 0
+  for (let index = 0; index < address.length; index++) {
+    const digit = address.charCodeAt(index) - 48
+    if (digit >= 0) byte = byte * 10 + digit
+    else {
+      number = number * 256 + byte
+      byte = 0
+    }
+  }
+  return number * 256 + byte
 }
 
 /** The servers of one backend. `draining` says since when an instance is in maintenance. */

@@ -78,16 +78,15 @@ export function decideService(
   expose: ModelSettings['expose'],
   at: Ms,
 ): ServiceOutcome {
-  const requests: Requests = new Map(instances.map((instance) => [instance.key, readInstance(instance, expose)]))
+  const requests = readRequests(instances, expose)
   const ranked = rankInstances(instances, endpoints)
   const asked = collectRoutes(service, ranked, requests, memory)
   const options = chooseServiceOptions(ranked, requests, memory)
   const disagreement = checkAgreement(service, ranked, requests, memory, at)
-  const draining = new Map(
-    instances
-      .filter((instance) => instance.health === 'maintenance')
-      .map((instance) => [instance.key, memory.draining.get(instance.key) ?? at]),
-  )
+  const draining = new Map<string, Ms>()
+  for (const { key, health } of instances) {
+    if (health === 'maintenance') draining.set(key, memory.draining.get(key) ?? at)
+  }
   const seating = seatInstances(endpoints, requests)
   const drains = new Map<BackendId, Ms>()
   const sections = new Map<BackendId, SectionOptions>()
@@ -164,14 +163,17 @@ function keepRoutes(memory: ServiceMemory, claims: readonly Claim[]): Pick<Servi
   return { routes: new Map([...memory.routes].filter(([key]) => kept.has(key))), options: memory.options }
 }
 
+function readRequests(instances: readonly Instance[], expose: ModelSettings['expose']): Requests {
+  const requests = new Map<string, InstanceRequest>()
+  for (const instance of instances) requests.set(instance.key, readInstance(instance, expose))
+  return requests
+}
+
 /** Whose word counts first: serving instances before others, newer registrations before older ones. */
 function rankInstances(instances: readonly Instance[], endpoints: readonly Endpoint[]): readonly Instance[] {
-  const serving = new Set(
-    endpoints
-      .filter(({ kind, instance }) => kind === 'reachable' && isServing(instance))
-      .map(({ instance }) => instance.key),
-  )
-  const rank = (instance: Instance) => (serving.has(instance.key) ? 1 : 0)
+  const serving = new Set<Instance>()
+  for (const { kind, instance } of endpoints) if (kind === 'reachable' && isServing(instance)) serving.add(instance)
+  const rank = (instance: Instance) => (serving.has(instance) ? 1 : 0)
   return [...instances].sort(
     (a, b) => rank(b) - rank(a) || b.createIndex - a.createIndex || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0),
   )

@@ -48,21 +48,18 @@ interface Written {
   readonly name: string | null
 }
 
-const memo = new WeakMap<Instance, { readonly expose: Expose; readonly request: InstanceRequest }>()
 let newest: { readonly instance: Instance; readonly expose: Expose; readonly request: InstanceRequest } | null = null
 
 /**
- * Reads the tags and meta of an instance; the order they come in makes no difference. Memoised on the instance, and the same
- * object for instances of a service that say the same: most do, and they are read one after the other.
+ * Reads the tags and meta of an instance; the order they come in makes no difference. Instances of a service that say the same
+ * get the same object, if they are read one after the other: most do.
  */
 export function readInstance(instance: Instance, expose: Expose): InstanceRequest {
-  const known = memo.get(instance)
-  if (known?.expose === expose) return known.request
-  const isLikeNewest = newest !== null && newest.expose === expose && saysTheSame(instance, newest.instance)
+  const isLikeNewest = newest?.expose === expose && saysTheSame(instance, newest.instance)
   // a problem names its instance
-  const request = isLikeNewest && newest?.request.problems.length === 0 ? newest.request : read(instance, expose)
+  if (isLikeNewest && (newest?.instance === instance || newest?.request.problems.length === 0)) return newest.request
+  const request = read(instance, expose)
   newest = { instance, expose, request }
-  memo.set(instance, newest)
   return request
 }
 
