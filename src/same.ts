@@ -10,3 +10,29 @@ export function sameEntries<V>(a: ReadonlyMap<string, V>, b: ReadonlyMap<string,
   for (const [key, value] of a) if (b.get(key) !== value) return false
   return true
 }
+
+/**
+ * Keys under which two maps have not the same object, or only one of them has any. Maps in the same order, as an old and a new
+ * version of one mostly are, are compared without looking keys up.
+ */
+export function changedKeys<V extends object>(
+  before: ReadonlyMap<string, V>,
+  after: ReadonlyMap<string, V>,
+): ReadonlySet<string> {
+  const changed = new Set<string>()
+  if (before === after) return changed
+  const old = before.entries()
+  let entry = old.next()
+  const isGone = () => !entry.done && !after.has(entry.value[0])
+  for (const [key, value] of after) {
+    if (entry.done || entry.value[0] !== key) {
+      for (; !entry.done && entry.value[0] !== key && isGone(); entry = old.next()) changed.add(entry.value[0])
+    }
+    if (!entry.done && entry.value[0] === key) {
+      if (entry.value[1] !== value) changed.add(key)
+      entry = old.next()
+    } else if (before.get(key) !== value) changed.add(key)
+  }
+  for (; !entry.done; entry = old.next()) if (isGone()) changed.add(entry.value[0])
+  return changed
+}

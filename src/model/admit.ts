@@ -1,4 +1,4 @@
-import { sameItems } from '../same.ts'
+import { changedKeys, sameItems } from '../same.ts'
 import type {
   Catalog,
   CatalogObservation,
@@ -20,28 +20,46 @@ export const emptyCatalog: Catalog = { services: new Map() }
 
 type Partitions = ReadonlyMap<string, readonly Instance[]>
 
-/** How an admitted catalog was cut when it was made: derived, so it may be forgotten at any time. */
-const cuts = new WeakMap<Catalog, { readonly by: CatalogObservation['by']; readonly partitions: Partitions }>()
+/** How an admitted catalog was cut when it was made, and from what: derived, so it may be forgotten at any time. */
+interface Cut {
+  readonly observation: CatalogObservation
+  readonly partitions: Partitions
+}
+const cuts = new WeakMap<Catalog, Cut>()
 
 /**
  * The catalog to go on with. A partition that is gone from the observation has left. Costs as much as has changed:
  * `before` itself is returned when nothing has.
  */
 export function admitCatalog(before: Catalog, observation: CatalogObservation): Catalog {
-  const prior = partitionsOf(before, observation.by)
-  const next = new Map<string, readonly Instance[]>()
+  const known = cuts.get(before)
+  const cut = known?.observation.by === observation.by ? known : null
+  const prior = cut?.partitions ?? partitionsOf(before, observation.by)
   const touched = new Map<string, readonly Instance[]>()
-  for (const [name, partition] of observation.partitions) {
-    const known = prior.get(name)
-    const believed = known === undefined ? partition.value : believe(known, partition)
-    next.set(name, believed)
-    if (believed !== known) touched.set(name, believed)
+  // an observation that was admitted once tells nothing new the second time
+  const seen = cut === null ? unseen : cut.observation.partitions
+  for (const name of changedKeys(seen, observation.partitions)) {
+    const partition = observation.partitions.get(name)
+    const had = prior.get(name)
+    const believed = partition === undefined ? [] : had === undefined ? partition.value : believe(had, partition)
+    if (believed !== had) touched.set(name, believed)
   }
-  for (const name of prior.keys()) if (!next.has(name)) touched.set(name, [])
-  if (touched.size === 0) return before
-  const catalog = { services: regroup(before, prior, touched, observation.by) }
-  cuts.set(catalog, { by: observation.by, partitions: next })
+  if (cut === null) for (const name of prior.keys()) if (!observation.partitions.has(name)) touched.set(name, [])
+  const catalog = touched.size === 0 ? before : { services: regroup(before, prior, touched, observation.by) }
+  cuts.set(catalog, { observation, partitions: withTouched(prior, touched, observation) })
   return catalog
+}
+
+const unseen: CatalogObservation['partitions'] = new Map()
+
+function withTouched(prior: Partitions, touched: Partitions, { partitions }: CatalogObservation): Partitions {
+  if (touched.size === 0) return prior
+  const next = new Map(prior)
+  for (const [name, believed] of touched) {
+    if (partitions.has(name)) next.set(name, believed)
+    else next.delete(name)
+  }
+  return next
 }
 
 /** `known` itself when that is what there still is. */
@@ -62,8 +80,6 @@ function believe(known: readonly Instance[], { evidence, value, hidden }: Partit
 }
 
 function partitionsOf(catalog: Catalog, by: CatalogObservation['by']): Partitions {
-  const known = cuts.get(catalog)
-  if (known?.by === by) return known.partitions
   const partitions = new Map<string, Instance[]>()
   for (const instances of catalog.services.values()) {
     for (const instance of instances) {

@@ -10,7 +10,7 @@ export interface Settlement {
 
 /** A settlement with what the next one needs of it. */
 interface Settled extends Settlement {
-  readonly outcomes: ReadonlyMap<string, ServiceOutcome>
+  readonly outcomes: readonly ServiceOutcome[]
   /** Match keys of the model's routes, in their order. */
   readonly keys: readonly MatchKey[]
   /** Matches that more than one service claims. */
@@ -83,7 +83,7 @@ function settleAll(outcomes: readonly ServiceOutcome[], owners: ReadonlyMap<Matc
     model: modelOf(keys, claims),
     problems,
     owners: ownersOf(claims, owners),
-    outcomes: new Map(outcomes.map((outcome) => [outcome.service, outcome])),
+    outcomes,
     keys,
     contested: new Set(contested.keys()),
   }
@@ -172,26 +172,33 @@ function settleChanges(settled: Settled, outcomes: readonly ServiceOutcome[]): S
     model: { routes, backends },
     owners,
     problems: settled.problems,
-    outcomes: new Map(outcomes.map((outcome) => [outcome.service, outcome])),
+    outcomes,
     keys,
     contested: settled.contested,
   }
 }
 
-function changesOf(before: ReadonlyMap<string, ServiceOutcome>, after: readonly ServiceOutcome[]): readonly Change[] {
-  const changes: Change[] = []
-  let known = 0
-  for (const outcome of after) {
-    const old = before.get(outcome.service)
-    if (old !== undefined) known++
-    if (old?.claims !== outcome.claims || old.backends !== outcome.backends) {
-      changes.push({ before: old ?? null, after: outcome })
-    }
+function changesOf(before: readonly ServiceOutcome[], after: readonly ServiceOutcome[]): readonly Change[] {
+  const isInStep = before.length === after.length && after.every(({ service }, at) => service === before[at]?.service)
+  if (isInStep) {
+    return after.flatMap((outcome, at) => {
+      const old = before[at] ?? null
+      return isSameClaim(old, outcome) ? [] : [{ before: old, after: outcome }]
+    })
   }
-  if (known === before.size) return changes
-  const present = new Set(after.map(({ service }) => service))
-  for (const [service, old] of before) if (!present.has(service)) changes.push({ before: old, after: null })
+  const known = new Map(before.map((outcome) => [outcome.service, outcome]))
+  const changes: Change[] = []
+  for (const outcome of after) {
+    const old = known.get(outcome.service) ?? null
+    known.delete(outcome.service)
+    if (!isSameClaim(old, outcome)) changes.push({ before: old, after: outcome })
+  }
+  for (const old of known.values()) changes.push({ before: old, after: null })
   return changes
+}
+
+function isSameClaim(before: ServiceOutcome | null, after: ServiceOutcome): boolean {
+  return before === after || (before?.claims === after.claims && before.backends === after.backends)
 }
 
 function patchRoutes(

@@ -1,4 +1,5 @@
 import { printMatch } from '../routes/grammar.ts'
+import { changedKeys } from '../same.ts'
 import type { Backend, Model, ModelDiff, Route, Server } from '../types.ts'
 
 type Changes = ModelDiff['routes']
@@ -34,11 +35,11 @@ function printRoute(route: Route): string {
 /** Both sides without the routes that are the same object on both. */
 function changedRoutes(before: readonly Route[], after: readonly Route[]): Sides<Route> {
   // most changes leave all routes where they were
-  const isInPlace = before.length === after.length
-  const [old, fresh] = isInPlace
-    ? [before.filter((route, index) => route !== after[index]), after.filter((route, index) => route !== before[index])]
-    : [before, after]
-  return { before: routesBeside(old, fresh), after: routesBeside(fresh, old) }
+  if (before.length !== after.length) return { before: routesBeside(before, after), after: routesBeside(after, before) }
+  const places: number[] = []
+  for (const [place, route] of before.entries()) if (route !== after[place]) places.push(place)
+  const [old, fresh] = [before, after].map((routes) => places.flatMap((place) => routes[place] ?? []))
+  return { before: routesBeside(old ?? [], fresh ?? []), after: routesBeside(fresh ?? [], old ?? []) }
 }
 
 function routesBeside(routes: readonly Route[], others: readonly Route[]): ReadonlyMap<string, Route> {
@@ -48,14 +49,17 @@ function routesBeside(routes: readonly Route[], others: readonly Route[]): Reado
 
 /** Both sides without the backends that are the same object on both. */
 function changedBackends(before: Model['backends'], after: Model['backends']): Sides<Backend> {
-  return { before: backendsBeside(before, after), after: backendsBeside(after, before) }
+  const changed = changedKeys(before, after)
+  return { before: only(before, changed), after: only(after, changed) }
 }
 
-function backendsBeside(backends: Model['backends'], others: Model['backends']): Model['backends'] {
-  const beside = new Map<string, Backend>()
-  if (backends === others) return beside
-  for (const [id, backend] of backends) if (others.get(id) !== backend) beside.set(id, backend)
-  return beside
+function only(backends: Model['backends'], ids: ReadonlySet<string>): Model['backends'] {
+  const some = new Map<string, Backend>()
+  for (const id of ids) {
+    const backend = backends.get(id)
+    if (backend !== undefined) some.set(id, backend)
+  }
+  return some
 }
 
 function serversOf(backends: Model['backends']): ReadonlyMap<string, Server> {

@@ -1,5 +1,6 @@
 import { inOrderOfIds } from '../model/backend-id.ts'
 import { mapFiles } from '../render/maps.ts'
+import { changedKeys } from '../same.ts'
 import type {
   Backend,
   BackendId,
@@ -103,9 +104,11 @@ function structureReasons(
 
 function serverReasons(running: Running, model: Model, applied: Model | null): readonly ReloadReason[] {
   const reasons: ReloadReason[] = []
-  for (const [id, backend] of model.backends) {
-    const before = applied?.backends.get(id)
-    if (before === undefined || before === backend) continue
+  if (applied === null) return reasons
+  for (const id of changedKeys(applied.backends, model.backends)) {
+    const before = applied.backends.get(id)
+    const backend = model.backends.get(id)
+    if (before === undefined || backend === undefined) continue
     const wasBackup = new Map(before.servers.map(({ name, backup }) => [name, backup]))
     for (const { name, backup } of backend.servers) {
       const was = wasBackup.get(name)

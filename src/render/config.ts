@@ -29,20 +29,15 @@ export interface RenderingFailure {
 export function renderCandidate(model: Model, templates: Templates, settings: RenderSettings): Rendering {
   const frame = frameOf(templates, settings)
   if (frame.kind === 'failed') return frame
-  const astray = model.routes.find(({ backend }) => backend !== null && !model.backends.has(backend))
-  if (astray !== undefined) return noBackend(astray)
-  const sections: Section[] = []
-  const sectionOf = sectionsOf(templates)
-  for (const backend of inOrderOfIds(model)) {
-    const section = sectionOf(backend)
-    if (section.kind === 'failed') return section
-    sections.push(section)
-  }
-
+  const rendered = sectionsOf(templates, inOrderOfIds(model))
+  if (rendered.kind === 'failed') return rendered
+  const { sections } = rendered
   const routes = routeEntries(model)
   const routesHash = digest([mapDigest(routes), ...sections.map(({ members }) => members)])
   const hash = digest([routesHash, templates.hash, frame.settings])
   const { parts, structure } = structureOf(frame, sections)
+  const astray = findAstray(model, structure)
+  if (astray !== null) return noBackend(astray)
   const maps = new Map<string, ReadonlyMap<string, string>>([
     [mapFiles.routes, routes],
     [mapFiles.hosts, hostEntries(model, settings.paths)],
@@ -73,6 +68,18 @@ function configText(frame: Frame, sections: readonly Section[], structure: strin
 }
 
 const configFile = 'haproxy.cfg'
+
+let newestSound: { readonly routes: readonly Route[]; readonly structure: string } | null = null
+
+/** A route to a backend that is not there, or null. Routes that were sound with the same sections still are. */
+function findAstray({ routes, backends }: Model, structure: string): Route | null {
+  const sound = newestSound?.structure === structure ? newestSound.routes : []
+  for (const [at, route] of routes.entries()) {
+    if (route !== sound[at] && route.backend !== null && !backends.has(route.backend)) return route
+  }
+  newestSound = { routes, structure }
+  return null
+}
 
 /** `haproxy -c` does not look into maps: such a route would be answered as if it had no instance. */
 function noBackend({ match, backend }: Route): RenderingFailure {
@@ -108,9 +115,27 @@ function frameOf(templates: Templates, settings: RenderSettings): Frame | Render
   })
 }
 
-function sectionsOf(templates: Templates): (backend: Backend) => Section | RenderingFailure {
+interface Rendered {
+  readonly kind: 'rendered'
+  readonly backends: readonly Backend[]
+  readonly sections: readonly Section[]
+}
+const newestRendered = new WeakMap<Templates, Rendered>()
+
+/** Sections of backends, in their order. Those of the backends that are where they were the last time need no looking up. */
+function sectionsOf(templates: Templates, backends: readonly Backend[]): Rendered | RenderingFailure {
+  const before = newestRendered.get(templates)
   const known = ofTemplates(sections, templates)
-  return (backend) => remember(known, backend, () => sectionOf(templates, backend))
+  const all: Section[] = []
+  for (const [at, backend] of backends.entries()) {
+    const same = before?.backends[at] === backend ? before.sections[at] : undefined
+    const section = same ?? remember(known, backend, () => sectionOf(templates, backend))
+    if (section.kind === 'failed') return section
+    all.push(section)
+  }
+  const rendered: Rendered = { kind: 'rendered', backends, sections: all }
+  newestRendered.set(templates, rendered)
+  return rendered
 }
 
 function sectionOf(templates: Templates, backend: Backend): Section | RenderingFailure {

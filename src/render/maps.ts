@@ -51,30 +51,33 @@ export function hostKey(pattern: string): string {
  * `$host`, `$path`, `$query`.
  */
 export function routeEntries({ routes }: Model): Entries {
-  return newestRoutes(routes, '', () => {
-    const entries = new Map<string, string>()
-    for (const route of routes) if (route.match.kind === 'prefix') setAll(entries, routeMembers(route))
-    for (const route of routes) if (route.match.kind !== 'prefix') setAll(entries, routeMembers(route))
-    return inByteOrder(entries)
-  })
+  const maps = mapsOf(routes)
+  maps.routes ??= entriesOf(routes)
+  return maps.routes
 }
 
-const newestRoutes = keepNewest()
-const newestHosts = keepNewest()
+function entriesOf(routes: readonly Route[]): Entries {
+  const entries = new Map<string, string>()
+  for (const route of routes) if (route.match.kind === 'prefix') setAll(entries, routeMembers(route))
+  for (const route of routes) if (route.match.kind !== 'prefix') setAll(entries, routeMembers(route))
+  return inByteOrder(entries)
+}
 
-/** Most changes leave all routes as they are, or only say otherwise where they come from: then the result is the same map. */
-function keepNewest(): (routes: readonly Route[], setting: string, make: () => Entries) => Entries {
-  let newest: { readonly routes: readonly Route[]; readonly setting: string; readonly entries: Entries } | null = null
-  return (routes, setting, make) => {
-    const known = newest
-    const isSame =
-      known?.setting === setting &&
-      known.routes.length === routes.length &&
-      routes.every((route, index) => isSameInMaps(route, known.routes[index]))
-    const entries = isSame ? known.entries : make()
-    newest = { routes, setting, entries }
-    return entries
-  }
+/** What was made of the newest routes so far. */
+interface RouteMaps {
+  readonly made: readonly Route[]
+  routes: Entries | null
+  readonly hosts: Map<RenderSettings['paths'], Entries>
+}
+let newest: RouteMaps = { made: [], routes: null, hosts: new Map() }
+
+/** Most changes leave all routes as they are, or only say otherwise where they come from: then the maps are the same. */
+function mapsOf(routes: readonly Route[]): RouteMaps {
+  if (newest.made === routes) return newest
+  const { made } = newest
+  const isSame = made.length === routes.length && routes.every((route, at) => isSameInMaps(route, made[at]))
+  newest = isSame ? { ...newest, made: routes } : { made: routes, routes: null, hosts: new Map() }
+  return newest
 }
 
 function isSameInMaps(a: Route, b: Route | undefined): boolean {
@@ -153,11 +156,14 @@ function redirectFields({ code, location }: Redirect): readonly string[] {
 
 /** Entries of hosts.map: `strict` or `plain` for every host pattern with routes (see `pathPolicy`). */
 export function hostEntries({ routes }: Model, paths: RenderSettings['paths']): Entries {
-  return newestHosts(routes, paths, () => {
-    const entries = new Map<string, string>()
-    for (const [pattern, policy] of pathPolicy(routes, paths)) entries.set(hostKey(pattern), policy)
-    return inByteOrder(entries)
-  })
+  const { hosts } = mapsOf(routes)
+  const known = hosts.get(paths)
+  if (known !== undefined) return known
+  const entries = new Map<string, string>()
+  for (const [pattern, policy] of pathPolicy(routes, paths)) entries.set(hostKey(pattern), policy)
+  const sorted = inByteOrder(entries)
+  hosts.set(paths, sorted)
+  return sorted
 }
 
 /**

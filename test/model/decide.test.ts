@@ -1,7 +1,8 @@
+import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { decide, emptyMemory } from '../../src/model/decide.ts'
-import type { Decision, Instance } from '../../src/types.ts'
+import type { Decision, Evidence, Instance, World } from '../../src/types.ts'
 import { decideFor, instance, noon, problemCodesOf, routed, routeTexts, settings, worldOf } from '../support/worlds.ts'
 
 const minute = 60_000
@@ -400,22 +401,44 @@ describe('deciding again', () => {
       { minLength: 1, maxLength: 3 },
     ),
     createIndex: fc.constantFrom(5, 6),
+    evidence: fc.constantFrom('fresh', 'fresh', 'stale', 'doubtful'),
   })
+
+  /** The same world, in which what is as it was before is the object that it was. */
+  function keepPartitions(before: World | null, world: World): World {
+    const partitions = new Map(
+      [...world.catalog.partitions].map(([name, partition]) => {
+        const old = before?.catalog.partitions.get(name)
+        return [name, old !== undefined && isDeepStrictEqual(old, partition) ? old : partition]
+      }),
+    )
+    return { ...world, catalog: { ...world.catalog, partitions } }
+  }
 
   it('gives what a decision without any history of its own would give, whatever came before', () => {
     const fates = fc.array(fc.tuple(fate, fate, fate, fate), { minLength: 2, maxLength: 8 })
     fc.assert(
       fc.property(fates, (rounds) => {
         let memory = emptyMemory
+        let before: World | null = null
         for (const [round, parts] of rounds.entries()) {
           // half of the instances stay as they were in the round before
           const present = parts.map((part, index) =>
             index % 2 === round % 2 ? part : (rounds[round - 1]?.[index] ?? part),
           )
-          const instances = present.flatMap(({ isThere, service, ...rest }, index) =>
+          const instances = present.flatMap(({ isThere, service, evidence: _evidence, ...rest }, index) =>
             isThere ? [instance(service, `i${index}`, rest)] : [],
           )
-          const world = worldOf(instances, noon + round * minute)
+          const seen = worldOf(instances, noon + round * minute)
+          const evidenceOf = new Map<string, Evidence>(present.map(({ service, evidence }) => [service, evidence]))
+          const partitions = new Map(
+            [...seen.catalog.partitions].map(([name, partition]) => {
+              const evidence = evidenceOf.get(name) ?? partition.evidence
+              return [name, { ...partition, evidence, at: noon }]
+            }),
+          )
+          const world = keepPartitions(before, { ...seen, catalog: { ...seen.catalog, partitions } })
+          before = world
           const decision = decide(world, memory, settings)
           const anew = decide(structuredClone(world), structuredClone(memory), settings)
           expect(decision).toEqual(anew)

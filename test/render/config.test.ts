@@ -164,6 +164,27 @@ describe('any model', () => {
     )
   })
 
+  it('renders to what it is, whatever was rendered before it, changed in a few places from it or not', () => {
+    const unrelated = model([shop, users], [route('/', users)])
+    fc.assert(
+      fc.property(anyModel, fc.infiniteStream(fc.integer({ min: 0, max: 4 })), (made, choices) => {
+        // parts of the former model, as the objects they were, without some routes and backends
+        const keeps = () => (choices.next().value ?? 0) > 0
+        const backends = [...made.backends].filter(keeps)
+        const left = { backends: new Map(backends), routes: made.routes.filter(keeps) }
+        const sound = left.routes.filter(({ backend: id }) => id === null || left.backends.has(id))
+        render(made)
+        const after = render({ ...left, routes: sound })
+        render(unrelated)
+        const anew = render(structuredClone({ ...left, routes: sound }))
+        expect({ ...after }).toEqual({ ...anew })
+        expect([...after.maps].map(([name, map]) => [name, ...map])).toEqual(
+          [...anew.maps].map(([name, map]) => [name, ...map]),
+        )
+      }),
+    )
+  })
+
   it('has its backends in byte order of their ids', () => {
     fc.assert(
       fc.property(anyModel, (made) => {

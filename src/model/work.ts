@@ -1,0 +1,130 @@
+import type { Catalog, Endpoint, Instance, Memory, ModelSettings, Ms, ServiceMemory } from '../types.ts'
+import { type AddressBook, resolveEndpoints } from './addresses.ts'
+import { isSameEndpoint, keepItems, keepOutcome } from './keep.ts'
+import { decideService, isExposed, lingerService, noMemory, type ServiceOutcome } from './service.ts'
+
+/**
+ * Goes through all services and works only on those whose inputs changed. What is kept for that is derived, and may be
+ * forgotten at any time: the results are equal without it.
+ */
+
+/** What all services have in common. */
+interface Basis {
+  readonly book: AddressBook
+  readonly expose: ModelSettings['expose']
+  readonly at: Ms
+}
+
+/** What was made of one service; its outcome's memory is the one that the next work on it begins with. */
+interface Work {
+  readonly expose: ModelSettings['expose']
+  readonly endpoints: readonly Endpoint[]
+  readonly outcome: ServiceOutcome
+}
+
+interface Entry {
+  readonly service: string
+  readonly instances: readonly Instance[]
+  /** Null: nothing of the service is ours. */
+  readonly work: Work | null
+}
+
+export interface Round {
+  readonly basis: Basis
+  /** In the order of the catalog. */
+  readonly entries: readonly Entry[]
+  /** Of registered services, then of those that linger. */
+  readonly outcomes: readonly ServiceOutcome[]
+  readonly endpoints: ReadonlyMap<string, readonly Endpoint[]>
+}
+
+const rounds = new WeakMap<Memory, Round>()
+const works = new WeakMap<ServiceMemory, Work>()
+
+/** `memory` is what came of the round: the next one begins with it. */
+export function rememberRound(memory: Memory, round: Round): void {
+  rounds.set(memory, round)
+}
+
+export function workRound(catalog: Catalog, memory: Memory, basis: Basis): Round {
+  const find = finder(rounds.get(memory), basis)
+  const entries: Entry[] = []
+  const outcomes: ServiceOutcome[] = []
+  const endpoints = new Map<string, readonly Endpoint[]>()
+  // of what is remembered: how much is registered
+  let registered = 0
+  for (const [service, instances] of catalog.services) {
+    const known = find(service, instances)
+    const work = known === null ? workOn(service, instances, memory, basis) : known.work
+    if (known === null ? memory.services.has(service) : work !== null) registered++
+    entries.push(known ?? { service, instances, work })
+    if (work === null) continue
+    endpoints.set(service, work.endpoints)
+    outcomes.push(work.outcome)
+  }
+  if (registered < memory.services.size) {
+    for (const [service, known] of memory.services) {
+      if (!catalog.services.has(service)) outcomes.push(lingering(service, known, basis.at))
+    }
+  }
+  return { basis, entries, outcomes, endpoints }
+}
+
+/**
+ * Finds entries that are still right. Asked in the order of the catalog, which hardly changes: then nothing has to be
+ * looked up by name.
+ */
+function finder(
+  before: Round | undefined,
+  { book, expose, at }: Basis,
+): (service: string, instances: readonly Instance[]) => Entry | null {
+  if (before === undefined || before.basis.book !== book || before.basis.expose !== expose) return () => null
+  const { entries } = before
+  let places: ReadonlyMap<string, number> | null = null
+  let next = 0
+  return (service, instances) => {
+    if (entries[next]?.service !== service) {
+      places ??= new Map(entries.map((entry, place) => [entry.service, place]))
+      const place = places.get(service)
+      if (place === undefined) return null
+      next = place
+    }
+    const entry = entries[next++]
+    if (entry?.instances !== instances) return null
+    return entry.work === null || !isPast(entry.work.outcome.wakeAt, at) ? entry : null
+  }
+}
+
+function workOn(
+  service: string,
+  instances: readonly Instance[],
+  memory: Memory,
+  { book, expose, at }: Basis,
+): Work | null {
+  if (!isExposed(instances, expose)) return null
+  const known = memory.services.get(service) ?? noMemory
+  const before = works.get(known)
+  const endpoints = keepItems(before?.endpoints, resolveEndpoints(instances, book, known.bindings), isSameEndpoint)
+  const isAsBefore = before?.endpoints === endpoints && before.expose === expose
+  const outcome =
+    isAsBefore && !isPast(before.outcome.wakeAt, at)
+      ? before.outcome
+      : keepOutcome(before?.outcome, decideService(service, instances, endpoints, known, expose, at), known)
+  const work = { expose, endpoints, outcome }
+  if (outcome.memory !== null && outcome.memory !== noMemory) works.set(outcome.memory, work)
+  return work
+}
+
+const lingered = new WeakMap<ServiceMemory, ServiceOutcome>()
+
+function lingering(service: string, memory: ServiceMemory, at: Ms): ServiceOutcome {
+  const known = lingered.get(memory)
+  if (known !== undefined && !isPast(known.wakeAt, at)) return known
+  const outcome = lingerService(service, memory, at)
+  if (outcome.memory !== null) lingered.set(outcome.memory, outcome)
+  return outcome
+}
+
+function isPast(wakeAt: Ms | null, at: Ms): boolean {
+  return wakeAt !== null && wakeAt <= at
+}
