@@ -16,6 +16,7 @@ const stages = [
   ['plan'],
   ['render'],
   ['model'],
+  ['addresses'],
   ['routes'],
   ['log.ts'],
   ['settings'],

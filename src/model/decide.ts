@@ -1,5 +1,5 @@
+import { addressBook } from '../addresses/resolve.ts'
 import type { Decision, Memory, ModelSettings, Ms, Problem, ServiceMemory, World } from '../types.ts'
-import { addressBook } from './addresses.ts'
 import { admitCatalog, admitEngines, admitWeave, emptyCatalog } from './admit.ts'
 import { settleConflicts } from './conflicts.ts'
 import { earliest, type ServiceOutcome } from './service.ts'

@@ -1,3 +1,4 @@
+import { bindingOf } from '../addresses/identity.ts'
 import { problem } from '../problems.ts'
 import { printMatch } from '../routes/grammar.ts'
 import type { Options } from '../routes/options/option.ts'
@@ -19,7 +20,6 @@ import type {
   ServiceMemory,
 } from '../types.ts'
 import { backendIdOf } from './backend-id.ts'
-import { bindingOf } from './identity.ts'
 import { seatInstances, serversOf } from './servers.ts'
 
 const mostRoutes = 64

@@ -1,5 +1,5 @@
+import { type AddressBook, resolveEndpoints } from '../addresses/resolve.ts'
 import type { Catalog, Endpoint, Instance, Memory, ModelSettings, Ms, ServiceMemory } from '../types.ts'
-import { type AddressBook, resolveEndpoints } from './addresses.ts'
 import { isSameEndpoint, keepItems, keepOutcome } from './keep.ts'
 import { decideService, isExposed, lingerService, noMemory, type ServiceOutcome } from './service.ts'
 

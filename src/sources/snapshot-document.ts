@@ -1,5 +1,5 @@
 import { parse as parseYaml } from 'yaml'
-import { containerMetaKeys } from '../model/identity.ts'
+import { containerMetaKeys } from '../addresses/identity.ts'
 import { decodeMemory, encodeMemory } from '../model/memory-text.ts'
 import { isNestedDeeper } from '../settings/yaml.ts'
 import type { Catalog, Container, Engine, Instance, Memory, WeaveReport } from '../types.ts'

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { parseIpv4 } from '../model/ipv4.ts'
+import { parseIpv4 } from '../addresses/ipv4.ts'
 import type { Ms, Observation, WeaveName, WeavePeer, WeaveReport } from '../types.ts'
 import { field, isRecord, listField, textField } from './field.ts'
 import { type HttpClient, httpClient } from './http-get.ts'

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { containerMetaKeys, containerTag } from '../../model/identity.ts'
+import { containerMetaKeys, containerTag } from '../../addresses/identity.ts'
 import type { Health, Instance } from '../../types.ts'
 
 /**

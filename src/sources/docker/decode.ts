@@ -1,4 +1,4 @@
-import { parseIpv4 } from '../../model/ipv4.ts'
+import { parseIpv4 } from '../../addresses/ipv4.ts'
 import type { Container, ContainerNetwork, Ms, PublishedPort } from '../../types.ts'
 import { entriesField, field, listField, textField } from '../field.ts'
 

@@ -1,15 +1,15 @@
 import type { Binding, Catalog, Endpoint, Engine, Instance, ModelSettings, WeaveReport } from '../types.ts'
-import { refusePort, resolve } from './address-chain.ts'
-import { type AddressBook, type Context, claimOf } from './address-context.ts'
 import type { Whereabouts } from './agreement.ts'
+import { refusePort, resolve } from './chain.ts'
 import { attachedContainer, containerIndex } from './containers.ts'
+import { type AddressBook, type Context, claimOf } from './context.ts'
 import { bindingHolds, type Identity, identify } from './identity.ts'
 import { addressRules } from './ipv4.ts'
 import { isSameSet, type RegistratorHosts, registratorHosts } from './registrator.ts'
 import { parseRegistratorIds } from './registrator-id.ts'
 import { weaveIndex } from './weave-names.ts'
 
-export type { AddressBook } from './address-context.ts'
+export type { AddressBook } from './context.ts'
 
 interface BookInput {
   readonly engines: ReadonlyMap<string, Engine>

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { addressRules, parseIpv4, parseRange } from '../../src/model/ipv4.ts'
+import { addressRules, parseIpv4, parseRange } from '../../src/addresses/ipv4.ts'
 
 describe('an IPv4 address', () => {
   it.each([

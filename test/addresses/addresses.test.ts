@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { addressBook, resolveEndpoints } from '../../src/model/addresses.ts'
-import { bindingOf } from '../../src/model/identity.ts'
+import { bindingOf } from '../../src/addresses/identity.ts'
+import { addressBook, resolveEndpoints } from '../../src/addresses/resolve.ts'
 import { entriesField, field, textField } from '../../src/sources/field.ts'
 import { decodeWeaveReport } from '../../src/sources/weave.ts'
 import type {

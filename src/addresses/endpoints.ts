@@ -1,8 +1,8 @@
 import { type ProblemCode, problem } from '../problems.ts'
 import type { AddressSource, Endpoint, Instance } from '../types.ts'
-import type { Context } from './address-context.ts'
 import { registeredAddress } from './agreement.ts'
 import type { Located } from './containers.ts'
+import type { Context } from './context.ts'
 
 /** `located`: the container that proves the address, if one does. */
 export function reachable(

@@ -1,8 +1,8 @@
 import type { Endpoint } from '../types.ts'
-import type { Context } from './address-context.ts'
 import { weaveOwnerOf } from './agreement.ts'
 import { hostPort, portsOf } from './container-ports.ts'
 import type { Located } from './containers.ts'
+import type { Context } from './context.ts'
 import { notRunning, reachable, registeredText, reused, reusedInWeave, unresolved } from './endpoints.ts'
 import type { WeaveAddress } from './weave-names.ts'
 
