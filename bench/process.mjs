@@ -9,6 +9,8 @@ import { fileURLToPath } from 'node:url'
 const program = fileURLToPath(new URL('../dist/cli.js', import.meta.url))
 const address = '127.91.0.2'
 const longestStart = 120_000
+/** The garbage of the start is gone by then. */
+const settled = 30_000
 
 /** Milliseconds until the first revision runs, proved; megabytes that the process took at most, and after a while. */
 export async function measureProcess({ snapshot, haproxy }) {
@@ -41,7 +43,7 @@ export async function measureProcess({ snapshot, haproxy }) {
       await delay(20)
     }
     const ready = performance.now() - start
-    await delay(15_000)
+    await delay(settled)
     const status = readFileSync(`/proc/${child.pid}/status`, 'utf8')
     const megabytes = (key) => Number(new RegExp(`${key}:\\s+(\\d+) kB`).exec(status)?.[1]) / 1024
     return { ready, peak: megabytes('VmHWM'), resting: megabytes('VmRSS') }
