@@ -1,4 +1,5 @@
 import { type AddressBook, resolveEndpoints } from '../addresses/resolve.ts'
+import { sameEntries } from '../same.ts'
 import type { Catalog, Endpoint, Instance, Memory, ModelSettings, Ms, ServiceMemory } from '../types.ts'
 import { isSameEndpoint, keepItems, keepOutcome } from './keep.ts'
 import { decideService, isExposed, lingerService, noMemory, type ServiceOutcome } from './service.ts'
@@ -20,6 +21,8 @@ interface Work {
   readonly expose: ModelSettings['expose']
   readonly endpoints: readonly Endpoint[]
   readonly outcome: ServiceOutcome
+  /** False: it has learned which containers there are, and with that its addresses may be found in another way. */
+  readonly isSettled: boolean
 }
 
 interface Entry {
@@ -91,7 +94,8 @@ function finder(
     }
     const entry = entries[next++]
     if (entry?.instances !== instances) return null
-    return entry.work === null || !isPast(entry.work.outcome.wakeAt, at) ? entry : null
+    const { work } = entry
+    return work === null || (work.isSettled && !isPast(work.outcome.wakeAt, at)) ? entry : null
   }
 }
 
@@ -110,7 +114,8 @@ function workOn(
     isAsBefore && !isPast(before.outcome.wakeAt, at)
       ? before.outcome
       : keepOutcome(before?.outcome, decideService(service, instances, endpoints, known, expose, at), known)
-  const work = { expose, endpoints, outcome }
+  const isSettled = sameEntries((outcome.memory ?? noMemory).bindings, known.bindings)
+  const work = { expose, endpoints, outcome, isSettled }
   if (outcome.memory !== null && outcome.memory !== noMemory) works.set(outcome.memory, work)
   return work
 }
