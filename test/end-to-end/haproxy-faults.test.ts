@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { byDialect } from '../support/dialect.ts'
-import { haproxyBin, httpServer, startHaproxy, until, type WorkFolder } from '../support/haproxy.ts'
+import { atEnd, haproxyBin, httpServer, startHaproxy, until, type WorkFolder } from '../support/haproxy.ts'
 import { type RunningHeddle, startHeddle, statusOf } from '../support/heddle.ts'
 import { body, entry, followed, setUp, workerPid } from '../support/site.ts'
 import { writeSnapshot } from '../support/snapshots.ts'
@@ -273,6 +273,7 @@ describe('a template that fails on what is wanted', () => {
   it('keeps the former files with the model they were made from, and tells what changed when it is mended', async () => {
     const web = await httpServer({ name: 'web' })
     const templates = await mkdtemp(join(tmpdir(), 'hd-templates-'))
+    atEnd(() => rm(templates, { recursive: true }))
     const services = { web: [entry('w1', web, 'heddle.route=shop.example')] }
     const { folder, settings, file, args } = await setUp('spawn', services, `templates: ${templates}\n`)
     const running = await startHeddle(folder, settings, args)
@@ -296,6 +297,5 @@ describe('a template that fails on what is wanted', () => {
       return JSON.stringify(diff).includes('"added":["api.example/ -> api"]')
     })
     await endsInTime(running)
-    await rm(templates, { recursive: true })
   })
 })

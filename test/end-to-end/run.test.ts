@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { haproxyBin, httpServer, startHaproxy, until } from '../support/haproxy.ts'
+import { atEnd, haproxyBin, httpServer, startHaproxy, until } from '../support/haproxy.ts'
 import { heddle, startHeddle, statusOf } from '../support/heddle.ts'
 import { body, entry, followed, setUp, workerPid } from '../support/site.ts'
 import { writeSnapshot } from '../support/snapshots.ts'
@@ -170,6 +170,7 @@ describe('a change that HAProxy refuses', () => {
   it('leaves the former revision serving and on disk, with the reason shown', async () => {
     const web = await httpServer({ name: 'web' })
     const templates = await mkdtemp(join(tmpdir(), 'hd-templates-'))
+    atEnd(() => rm(templates, { recursive: true }))
     const services = { web: [entry('w1', web, 'heddle.route=shop.example')] }
     const { folder, settings, file, args } = await setUp('spawn', services, `templates: ${templates}\n`)
     const running = await startHeddle(folder, settings, args)
@@ -200,7 +201,6 @@ describe('a change that HAProxy refuses', () => {
     await followed(folder, 'later.example', 'web')
     running.signal('SIGTERM')
     expect(await running.ended).toBe(0)
-    await rm(templates, { recursive: true })
   })
 })
 

@@ -1,7 +1,7 @@
-import { mkdtemp, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest'
 import type { State } from '../../src/control/state.ts'
 import { accessOf } from '../../src/status/access.ts'
 import { explainRequest } from '../../src/status/explain.ts'
@@ -123,7 +123,9 @@ describe('the status endpoint', () => {
   })
 
   it('lets nobody in while its token file is empty or gone, and everybody who has it when it is back', async () => {
-    const file = join(await mkdtemp(join(tmpdir(), 'hd-token-')), 'token')
+    const folder = await mkdtemp(join(tmpdir(), 'hd-token-'))
+    onTestFinished(() => rm(folder, { recursive: true }))
+    const file = join(folder, 'token')
     const status = { listen: '0.0.0.0:8480', allowedHosts: [], token: null, tokenFile: file }
     const app = serve(shopState(), { access: accessOf(status) })
     const as = async (authorization: string) =>

@@ -23,7 +23,16 @@ export function atEnd(end: () => Promise<unknown> | unknown): void {
 }
 
 afterAll(async () => {
-  for (const end of endings.splice(0).reverse()) await end()
+  const failures: unknown[] = []
+  // one that fails leaves the others nothing running
+  for (const end of endings.splice(0).reverse()) {
+    try {
+      await end()
+    } catch (error) {
+      failures.push(error)
+    }
+  }
+  if (failures.length > 0) throw new AggregateError(failures, `could not end: ${failures.join('; ')}`)
 })
 
 /**
