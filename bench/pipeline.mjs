@@ -49,9 +49,10 @@ function oneChange(state) {
   for (let round = 0; round < rounds; round++) {
     const name = names[Math.floor((Math.floor(round / 3) * 7919) % names.length)]
     const original = state.services.get(name).value
+    const chosen = Math.min(3, original.length - 1)
     const next = [
-      original.map((instance, index) => (index === 3 ? { ...instance, health: 'critical' } : instance)),
-      original.filter((_, index) => index !== 3),
+      original.map((instance, index) => (index === chosen ? { ...instance, health: 'critical' } : instance)),
+      original.filter((_, index) => index !== chosen),
       original,
     ][round % 3]
     services = new Map(services).set(name, fresh(next))
