@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
-const pages = ['.', 'docs', 'docs/decisions', 'haproxy', 'apollo']
+const pages = ['.', 'docs', 'docs/decisions', 'haproxy', 'apollo', 'systemd']
   .flatMap((folder) => readdirSync(join(root, folder)).map((file) => join(folder, file)))
   .filter((file) => file.endsWith('.md'))
 const read = (page: string) => readFileSync(join(root, page), 'utf8')
