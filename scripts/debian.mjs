@@ -24,9 +24,15 @@ export async function debianPrograms({ suite, package: packageName, programs }) 
     if (isComplete()) return folder
     say(`taking ${packageName} out of Debian's packages (${suite}) into ${folder}`)
     const root = join(folder, 'root')
-    rmSync(root, { recursive: true, force: true })
-    const isThere = await unpack({ folder, root, suite, mirror, packageName })
-    if (!isThere || !programs.every((program) => existsSync(join(root, program)))) return null
+    const fresh = `${root}.tmp.${process.pid}`
+    try {
+      const isThere = await unpack({ folder, root: fresh, suite, mirror, packageName })
+      if (!isThere || !programs.every((program) => existsSync(join(fresh, program)))) return null
+      rmSync(root, { recursive: true, force: true })
+      renameSync(fresh, root)
+    } finally {
+      rmSync(fresh, { recursive: true, force: true })
+    }
     for (const program of programs) writeStarter(join(folder, basename(program)), root, program)
     return folder
   })
@@ -46,8 +52,7 @@ function debianMirror() {
 
 /** An apt of its own, that believes nothing is installed: the package comes with all it depends on, libc included. */
 async function unpack({ folder, root, suite, mirror, packageName }) {
-  const state = join(folder, 'apt')
-  rmSync(state, { recursive: true, force: true })
+  const state = join(folder, `apt.tmp.${process.pid}`)
   for (const name of ['lists/partial', 'cache/archives/partial', 'sources']) {
     mkdirSync(join(state, name), { recursive: true })
   }

@@ -4,8 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { say } from './setup.mjs'
 
 /**
- * One build at a time. It only saves work: a build goes to a file of its own and is renamed into place, so two builds at
- * once, after a lock that was taken for dead, do no harm.
+ * One at a time. It only saves work: what is made has a name of its own until it is renamed into place, so two at once, after a
+ * lock that was taken for dead, do no harm.
  */
 export async function withLock(path, work) {
   let isTold = false
