@@ -219,25 +219,31 @@ function collectRoutes(
     }
   }
   const understood = new Set([...found.values()].map(({ spec }) => spec.id))
-  const routes = [...found].map(([key, { spec, createIndex, instances }]): readonly [MatchKey, Asked] => [
+  const current = [...found].map(([key, { spec, createIndex, instances }]): readonly [MatchKey, Asked] => [
     key,
     { spec: { ...spec, createIndex }, instances: instances.sort(), standing: 'live', isCurrent: true },
   ])
+  const former: [MatchKey, Asked][] = []
   for (const [key, spec] of memory.routes) {
     if (found.has(key)) continue
     if (broken.has(spec.id) && !understood.has(spec.id)) {
-      routes.push([key, { spec, instances: [], standing: 'live', isCurrent: false }])
+      former.push([key, { spec, instances: [], standing: 'live', isCurrent: false }])
     } else if (isUnreadable) {
-      routes.push([key, { spec, instances: [], standing: 'left', isCurrent: false }])
+      former.push([key, { spec, instances: [], standing: 'left', isCurrent: false }])
     }
   }
-  routes.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
-  const beyond = routes.slice(mostRoutes).map(([key]) => key)
-  const problems = beyond.slice(0, 1).map((subject) => {
+  const beyond = current.sort(byMatch).slice(mostRoutes)
+  const problems = beyond.slice(0, 1).map(([subject]) => {
     const reason = `the service asks for more than ${mostRoutes} routes; those from ${subject} on are set aside`
     return problem('too-many-routes', { service, subject, reason })
   })
-  return { routes: routes.slice(0, mostRoutes).map(([, asked]) => asked), problems }
+  // former ones where there is room, so that a text which can't be read takes no place from what is asked for
+  const routes = [...current, ...former.sort(byMatch)].slice(0, mostRoutes).sort(byMatch)
+  return { routes: routes.map(([, asked]) => asked), problems }
+}
+
+function byMatch([a]: readonly [MatchKey, unknown], [b]: readonly [MatchKey, unknown]): number {
+  return a < b ? -1 : a > b ? 1 : 0
 }
 
 interface EffectiveOptions {

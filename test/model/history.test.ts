@@ -3,7 +3,16 @@ import { describe, expect, it } from 'vitest'
 import { decide, emptyMemory } from '../../src/model/decide.ts'
 import type { Container, Decision, Instance, Memory, WeaveReport, World } from '../../src/types.ts'
 import { container, engine, idOf } from '../support/containers.ts'
-import { fresh, type InstanceParts, instance, noon, settings, worldOf } from '../support/worlds.ts'
+import {
+  fresh,
+  type InstanceParts,
+  instance,
+  noon,
+  problemCodesOf,
+  routed,
+  settings,
+  worldOf,
+} from '../support/worlds.ts'
 
 /** What was decided before saves work and changes nothing, also where addresses are found by what was learned of containers. */
 
@@ -37,6 +46,17 @@ it('an address is found by the container that was learned, as soon as it was', (
   expect([sourceOf(first), sourceOf(second)]).toEqual(['weave-report', 'docker'])
   expect(second).toEqual(anew(world, first.memory))
   expect(decide(world, second.memory, settings).memory).toBe(second.memory)
+})
+
+it('former routes of a service that has no room for all of them are neither told as too many nor in the way', () => {
+  const routesOf = (letter: string, count: number) => Array.from({ length: count }, (_, at) => `${letter}${at}.example`)
+  const { memory } = decide(worldOf([routed('web', routesOf('m', 10))]), emptyMemory, settings)
+  const world = worldOf([routed('web', [...routesOf('a', 30), ...routesOf('z', 30), '///'])], noon + minute)
+  const first = decide(world, memory, settings)
+  expect(problemCodesOf(first)).toEqual(['bad-path'])
+  const current = first.model.routes.filter(({ from }) => from.isCurrent)
+  expect([current.length, first.model.routes.length]).toEqual([60, 64])
+  expect(decide(world, first.memory, settings)).toEqual(anew(world, first.memory))
 })
 
 const addresses = fc.constantFrom('10.2.1.1', '10.2.1.2', '10.2.1.3')
