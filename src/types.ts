@@ -202,7 +202,7 @@ export interface SectionOptions {
 
 /**
  * Name of a backend section: the service's name, with `:` and 6 hexadecimal digits where section options differ
- * from the service's own; `x:` and 12 hexadecimal digits for a service whose name is outside `[A-Za-z0-9._-]{1,63}`.
+ * from the service's own; `x:` and 24 hexadecimal digits for a service whose name is outside `[A-Za-z0-9._-]{1,63}`.
  */
 export type BackendId = string
 
