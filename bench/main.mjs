@@ -30,7 +30,10 @@ const { values: options } = parseArgs({
 })
 
 if (options.help) process.stdout.write(help)
-else {
+else if (!(Number(options.runs) >= 1)) {
+  process.stderr.write(`heddle: expected --runs to be a number from 1 on, got ${options.runs}\n`)
+  process.exitCode = 2
+} else {
   await runScript(async () => {
     await ensureDependencies()
     await ensureBuild()

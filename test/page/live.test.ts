@@ -102,7 +102,7 @@ describe.skipIf(chromiumPath === null)('the page, while things change', () => {
     expect(await page.locator('#items td.host').count()).toBe(4)
     await page.getByLabel('Details of shop.example.com/api').click()
     await page.getByText('api:1a2b3c').waitFor()
-    await statusSite(wideState(3, 1), Number(new URL(site.url).port))
+    await statusSite(wideState(3, 1), site.url)
     await page.getByText('3 routes').waitFor()
     await page.getByText('live', { exact: true }).waitFor()
     expect(await page.locator('#lost').innerText()).toBe('')
@@ -110,7 +110,7 @@ describe.skipIf(chromiumPath === null)('the page, while things change', () => {
   })
 
   it('asks now and then where event streams are refused', async () => {
-    const site = await statusSite(shopState(), 0, { eventStreams: 0 })
+    const site = await statusSite(shopState(), null, { eventStreams: 0 })
     const { page } = await openPage(browser, site.url)
     await page.getByText('asking every 5 s').waitFor()
     await page.getByText('4 routes').waitFor()

@@ -5,7 +5,7 @@ import { findChromium } from '../../scripts/tools.mjs'
 import type { State } from '../../src/control/state.ts'
 import { createMetrics } from '../../src/status/metrics.ts'
 import { createStatusServer, type StatusLimits } from '../../src/status/server.ts'
-import { atEnd } from './haproxy.ts'
+import { atEnd, ownAddress } from './haproxy.ts'
 
 /** The real status page: a real browser asks the real status server, whose state the test changes. */
 
@@ -40,8 +40,12 @@ export interface StatusSite {
   readonly close: () => Promise<void>
 }
 
-/** `port` of one that was closed: it is back. */
-export async function statusSite(first: State, port = 0, limits: Partial<StatusLimits> = {}): Promise<StatusSite> {
+/** `at` is the URL of one that was closed: it is back. Else an address of its own, so that nobody takes it meanwhile. */
+export async function statusSite(
+  first: State,
+  at: string | null = null,
+  limits: Partial<StatusLimits> = {},
+): Promise<StatusSite> {
   const listeners = new Set<() => void>()
   const asked: string[] = []
   let newest = first
@@ -59,12 +63,13 @@ export async function statusSite(first: State, port = 0, limits: Partial<StatusL
     limits,
   })
   app.server.on('request', ({ url = '' }) => asked.push(url))
-  await app.listen({ host: '127.0.0.1', port })
+  const host = at === null ? ownAddress() : new URL(at).hostname
+  await app.listen({ host, port: at === null ? 0 : Number(new URL(at).port) })
   atEnd(() => app.close())
   const address: AddressInfo | string | null = app.server.address()
   if (address === null || typeof address === 'string') throw new Error('expected a port')
   return {
-    url: `http://127.0.0.1:${address.port}`,
+    url: `http://${host}:${address.port}`,
     asked,
     publish(state) {
       newest = state
