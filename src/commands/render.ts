@@ -21,7 +21,7 @@ export async function render(view: View, options: RenderOptions, settings: Setti
   const candidate = await view.candidate()
   if (options.out !== null) await writeFiles(candidate, options.out, io)
   if (options.check) {
-    const refused = await check(candidate, settings.haproxy.bin, io.signal)
+    const refused = await check(candidate, settings.haproxy, io.signal)
     if (refused !== null) {
       io.stderr(`${refused}\n`)
       return exitCodes.failed
@@ -41,8 +41,13 @@ async function writeFiles({ files }: CandidateView, folder: string, io: Io): Pro
 }
 
 /** Why `haproxy -c` refuses the files; null: it accepts them. */
-async function check(candidate: CandidateView, bin: string, signal: AbortSignal): Promise<string | null> {
-  const folder = await mkdtemp(join(tmpdir(), 'heddle-check-'))
+async function check(
+  candidate: CandidateView,
+  { bin, directory }: Settings['haproxy'],
+  signal: AbortSignal,
+): Promise<string | null> {
+  // a container with a read-only root has no /tmp to write to, but the folder of the heddle that runs in it
+  const folder = await temporaryFolder(tmpdir()).catch(() => temporaryFolder(directory))
   try {
     for (const [name, text] of Object.entries(candidate.files)) await writeFile(join(folder, name), text)
     const result = await checkConfiguration(bin, join(folder, 'haproxy.cfg'), { signal })
@@ -51,6 +56,10 @@ async function check(candidate: CandidateView, bin: string, signal: AbortSignal)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+function temporaryFolder(parent: string): Promise<string> {
+  return mkdtemp(join(parent, 'heddle-check-'))
 }
 
 async function showDifference({ files }: CandidateView, settings: Settings, json: boolean, io: Io): Promise<ExitCode> {

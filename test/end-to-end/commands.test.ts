@@ -137,6 +137,23 @@ describe('heddle render', () => {
     expect(stderr).toContain('accepts')
   })
 
+  it('checks in its own folder where there is no /tmp to write to, and leaves nothing there', async () => {
+    const directory = await mkdtemp(join(folder, 'own-'))
+    const args = [
+      '--directory',
+      directory,
+      '--set',
+      `haproxy.bin=${haproxyBin}`,
+      'render',
+      '--check',
+      ...on('good.json'),
+    ]
+    const { code, stderr } = await heddle(args, { TMPDIR: join(folder, 'missing') })
+    expect(stderr).toContain('accepts')
+    expect(code).toBe(0)
+    expect(await readdir(directory)).toEqual([])
+  })
+
   it('writes all files into a folder', async () => {
     const out = join(folder, 'out')
     expect((await heddle([...base, 'render', '--out', out, ...on('good.json')])).code).toBe(0)
