@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import { nearest } from '../nearest.ts'
 import { type ProblemCode, problem } from '../problems.ts'
 import { sameEntries, sameItems } from '../same.ts'
 import type { Instance, Match, MatchKey, ModelSettings, Problem, Rewrite, RouteSpec, SectionOptions } from '../types.ts'
@@ -108,7 +109,8 @@ function read(instance: Instance, expose: Expose): InstanceRequest {
       addRoute(readRoute(one, report), one.subject)
     } else {
       const option = findOption(one.key, ['service', 'instance'], expose.prefix)
-      if (typeof option === 'string') report('unknown-option', one.subject, option)
+      if (typeof option === 'string')
+        report('unknown-option', one.subject, option, guessOption(one.key, ['route', ...optionTable.keys()]))
       else if (service.has(one.key)) report('duplicate-option', one.subject, `${one.key} is set twice`)
       else {
         const parsed = readValue(option, one, report)
@@ -187,7 +189,9 @@ function readRoute(one: Written, report: Report): RouteRequest {
     const option = findOption(name, ['route'], '')
     const fault = typeof option === 'string' ? option : seen.has(name) ? `${name} is set twice` : null
     if (fault !== null || typeof option === 'string') {
-      report(typeof option === 'string' ? 'unknown-option' : 'duplicate-option', one.subject, fault ?? name)
+      if (typeof option === 'string')
+        report('unknown-option', one.subject, option, guessOption(name, optionTable.keys()))
+      else report('duplicate-option', one.subject, fault ?? name)
       return { kind: 'bad-option', id, key }
     }
     seen.add(name)
@@ -209,6 +213,12 @@ function findOption(key: string, levels: readonly OptionLevel[], prefix: string)
   return option.levels.includes('route')
     ? `${key} belongs on a route: ${prefix}.route=HOST/PATH ${option.usage}`
     : `${key} is an option of an instance, not of a route`
+}
+
+/** What to write instead of a name that no option has, where that can be guessed. */
+function guessOption(key: string, names: Iterable<string>): string | undefined {
+  const perhaps = optionTable.has(key) ? null : nearest(key, [...names])
+  return perhaps === null ? undefined : `did you mean ${perhaps}? docs/routes.md has all options`
 }
 
 function readValue(option: Option, one: Written, report: Report): Options | null {

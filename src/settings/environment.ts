@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
+import { nearest } from '../nearest.ts'
 import { type SettingKey, settingByKey, settingKeys } from './keys.ts'
-import { harmlessName, nearest, show } from './problems.ts'
+import { harmlessName, show } from './problems.ts'
 import { add, addShortForm, emptyLayer, type Layer, shortForms, unknownProblem, type Written } from './written.ts'
 import { type Plain, parseYaml, plainOf } from './yaml.ts'
 

@@ -45,29 +45,3 @@ export function describeProblems(problems: readonly SettingProblem[]): string {
   if (rest > 0) lines.push(`  and ${rest} more`)
   return [`${problems.length} ${problems.length === 1 ? 'setting is' : 'settings are'} wrong:`, ...lines].join('\n')
 }
-
-/** The name nearest to `word`, if it is near enough to be a slip of the pen. */
-export function nearest(word: string, names: readonly string[]): string | null {
-  const plain = word.slice(0, longestShown).toLowerCase()
-  let best: { name: string; distance: number } | null = null
-  for (const name of names) {
-    const distance = editDistance(plain, name.toLowerCase())
-    if (distance <= Math.max(1, Math.floor(name.length / 3)) && distance < (best?.distance ?? Infinity)) {
-      best = { name, distance }
-    }
-  }
-  return best?.name ?? null
-}
-
-function editDistance(one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, index) => index)
-  for (const [line, character] of [...one].entries()) {
-    const next = [line + 1]
-    for (let column = 1; column <= other.length; column += 1) {
-      const replaced = (row[column - 1] ?? 0) + (other[column - 1] === character ? 0 : 1)
-      next.push(Math.min(replaced, (row[column] ?? 0) + 1, (next[column - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[other.length] ?? 0
-}

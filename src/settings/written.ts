@@ -1,5 +1,6 @@
+import { nearest } from '../nearest.ts'
 import { type SettingKey, settingKeys } from './keys.ts'
-import { nearest, type SettingProblem, show } from './problems.ts'
+import { type SettingProblem, show } from './problems.ts'
 import type { Plain } from './yaml.ts'
 
 /** A setting as somebody wrote it. */

@@ -131,6 +131,24 @@ describe('the tags and meta of an instance', () => {
     expect(request.routes).toHaveLength(1)
   })
 
+  it.each([
+    ['heddle.route=h.example/api stripp', 'strip'],
+    ['heddle.rout=h.example/', 'route'],
+    ['heddle.route = h.example/', 'route'],
+    ['heddle.stick', 'sticky'],
+  ])('name what was meant by %s: %s', (tag, meant) => {
+    expect(read([tag]).problems).toMatchObject([
+      { code: 'unknown-option', hint: `did you mean ${meant}? docs/routes.md has all options` },
+    ])
+  })
+
+  it.each(['heddle.nonsense', 'heddle.strip'])(
+    'do not guess where nothing is near, or the name is right: %s',
+    (tag) => {
+      expect(read([tag]).problems[0]?.hint).not.toContain('did you mean')
+    },
+  )
+
   it('serve the first of two routes with the same match', () => {
     const request = read(['heddle.route=h.example/ timeout=2s', 'heddle.route=h.example/ timeout=1s'])
     expect(request.problems).toMatchObject([{ code: 'duplicate-route' }])
