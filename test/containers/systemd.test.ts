@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { z } from 'zod'
 import { repository } from '../support/images.ts'
 
 /** The units for hosts without containers. */
@@ -24,6 +25,15 @@ describe('the units', () => {
       expect([path, existsSync(join(repository, path))]).toEqual([path, true])
       expect(text('package.json')).toContain(`"${path.split('/')[0]}"`)
     }
+  })
+
+  it('are of a package that brings its dependencies, since an installation of it reads no lock file', () => {
+    const entry = z.object({ dev: z.boolean().optional(), inBundle: z.boolean().optional() })
+    const lock = z.object({ packages: z.record(z.string(), entry) }).parse(JSON.parse(text('package-lock.json')))
+    const needed = Object.entries(lock.packages).filter(([name, { dev }]) => name !== '' && !dev)
+    expect(needed.length).toBeGreaterThan(20)
+    expect(needed.filter(([, { inBundle }]) => !inBundle)).toEqual([])
+    expect(text('package.json')).toContain('"bundleDependencies": true')
   })
 
   it('run two users in one group, and only HAProxy has a right, to listen on port 80', () => {
