@@ -303,7 +303,7 @@ function showSources(sources) {
       { 'data-key': name },
       element('strong', name),
       stateMark(state),
-      element('span.quiet.age', ageSeconds === null ? 'never' : `${span(ageSeconds + sinceReceived())} ago`),
+      element('span.quiet.age', ageSeconds === null ? 'never' : `answered ${span(ageSeconds + sinceReceived())} ago`),
       stale === 0 ? null : element('p.remark.warn', `${figure(stale)} of ${figure(total)} parts stale`),
       error === null ? null : element('p.remark.quiet', error),
       remark === null ? null : element('p.remark.quiet', remark),
@@ -623,13 +623,38 @@ function changeTexts({ routes, servers, backends }) {
   })
 }
 
+const reasonWords = {
+  'not-ours': 'HAProxy ran something else',
+  global: 'settings or templates',
+  'new-backend': 'new backend',
+  section: 'options of backend',
+  'gone-backend': 'backend gone:',
+  server: 'backup or not:',
+  members: 'servers or routes',
+}
+
+/** The code of a reason for a reload in words; any other reason as it is. */
+function reasonText(reason) {
+  const [code, ...rest] = reason.split(' ')
+  return [reasonWords[code] ?? code, ...rest].join(' ')
+}
+
+/** A few of the changes by name; which others there are tell the figures. */
+function sampleList(samples, changes) {
+  const all = Object.values(changes).flatMap(Object.values)
+  const rest = all.reduce((sum, count) => sum + count, 0) - samples.length
+  if (samples.length === 0) return null
+  const codes = samples.flatMap((text) => [element('code', text), ' '])
+  return element('p.samples', codes, rest > 0 ? element('span.quiet', `and ${figure(rest)} more`) : null)
+}
+
 function changeList(revisions) {
   return element(
     'ol.changes',
     { 'data-key': 'changes' },
     [...revisions]
       .reverse()
-      .map(({ number, hash, at, action, cause, reasons, changes }) =>
+      .map(({ number, hash, at, action, cause, reasons, changes, samples }) =>
         element(
           'li',
           { 'data-key': `${number} ${at} ${action}` },
@@ -639,7 +664,10 @@ function changeList(revisions) {
           element('span.quiet', `by ${cause}`),
           element('code.quiet', hash),
           time(at),
-          reasons.length === 0 ? null : element(action === 'rejected' ? 'p.bad' : 'p.quiet', reasons.join('; ')),
+          sampleList(samples, changes),
+          reasons.length === 0
+            ? null
+            : element(action === 'rejected' ? 'p.bad' : 'p.quiet', reasons.map(reasonText).join('; ')),
         ),
       ),
   )

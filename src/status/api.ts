@@ -203,11 +203,20 @@ function recordView(record: RevisionRecord): RevisionView {
     reasons: [...record.reasons],
     cause: record.cause.join(', '),
     changes: { routes: sizesOf(routes), servers: sizesOf(servers), backends: sizesOf(backends) },
+    samples: [routes, servers, backends].flatMap(samplesOf).slice(0, mostSamples),
   }
 }
 
 function sizesOf({ added, removed, changed }: ModelDiff['routes']): RevisionView['changes']['routes'] {
   return { added: added.length, removed: removed.length, changed: changed.length }
+}
+
+/** Of a revision, in a list of revisions. */
+const mostSamples = 4
+
+function samplesOf({ added, removed, changed }: ModelDiff['routes']): readonly string[] {
+  const some = (sign: string, texts: readonly string[]) => texts.slice(0, mostSamples).map((text) => `${sign} ${text}`)
+  return [...some('+', added), ...some('-', removed), ...some('~', changed)]
 }
 
 function copyOf({ added, removed, changed }: ModelDiff['routes']): RevisionDiffView['routes'] {

@@ -185,6 +185,9 @@ export const revisionView = z.object({
   reasons: z.array(z.string()).describe('of the reload, or what refused it'),
   cause: z.string(),
   changes: z.object({ routes: changeCounts, servers: changeCounts, backends: changeCounts }),
+  samples: z
+    .array(z.string())
+    .describe('a few of the changes, each with `+`, `-` or `~` before it; `/api/v1/revisions/N/diff` has them all'),
 })
 export type RevisionView = z.infer<typeof revisionView>
 

@@ -166,8 +166,9 @@ describe.skipIf(chromiumPath === null)('the page', () => {
       '5 reload',
     ])
     expect(lines[0]).toContain('servers +1')
+    expect(lines[0]).toContain('+ web/10.2.1.5:8080')
     expect(lines[1]).toContain('haproxy -c: no')
-    expect(lines[2]).toContain('new-backend web')
+    expect(lines[2]).toContain('new backend web')
   })
 
   it('works with the keyboard alone', async () => {
