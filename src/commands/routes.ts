@@ -10,7 +10,8 @@ const mostAddresses = 4
 export async function routes(view: View, options: { readonly json: boolean }, io: Io): Promise<ExitCode> {
   const all = await view.routes()
   io.stdout(options.json ? `${JSON.stringify(all, null, 2)}\n` : printRoutes(all, io))
-  if (all.length === 0) io.stderr('heddle: there are no routes: no service asks for one (docs/routes.md says how)\n')
+  if (all.length === 0 && !options.json)
+    io.stderr('heddle: there are no routes: no service asks for one (docs/routes.md says how)\n')
   return exitCodes.done
 }
 

@@ -193,6 +193,13 @@ describe('a snapshot file', () => {
     expect(stderr).toBe(`from ${join(folder, 'none.json')}\n`)
   })
 
+  it('without a route says how a service asks for one', async () => {
+    await writeFile(join(folder, 'none.json'), snapshotText({}))
+    const { code, stdout, stderr } = await heddle([...base, 'routes', ...on('none.json')])
+    expect([code, stdout.trim().split(/ +/)[0]]).toEqual([0, 'HOST'])
+    expect(stderr).toContain('no service asks for one (docs/routes.md says how)')
+  })
+
   it('tells what of it can not be read', async () => {
     await writeFile(join(folder, 'odd.json'), JSON.stringify({ consul: { services: { odd: [{ Node: 1 }], web: {} } } }))
     const { code, stdout, stderr } = await heddle([...base, 'lint', ...on('odd.json')])

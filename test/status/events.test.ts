@@ -1,11 +1,10 @@
 import { type ClientRequest, get, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { State } from '../../src/control/state.ts'
-import { createMetrics } from '../../src/status/metrics.ts'
-import { createStatusServer, type StatusLimits } from '../../src/status/server.ts'
+import type { StatusLimits } from '../../src/status/server.ts'
 import { eventually } from '../support/eventually.ts'
 import { shopState, startingState, wideState } from '../support/states.ts'
+import { published, statusServer } from '../support/status-server.ts'
 
 const ends: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -14,21 +13,8 @@ afterEach(async () => {
 
 /** A status endpoint on a real port, with a state to be changed. */
 async function site(limits: Partial<StatusLimits> = {}) {
-  const listeners = new Set<() => void>()
-  let newest: State = startingState()
-  const app = createStatusServer({
-    state: () => newest,
-    subscribe: (listener) => {
-      listeners.add(listener)
-      return () => listeners.delete(listener)
-    },
-    explain: async () => null,
-    config: () => ({}),
-    metrics: createMetrics(),
-    access: { allowedHosts: [], token: () => null, isLoopback: true },
-    log: { debug: () => {}, error: () => {} },
-    limits,
-  })
+  const { state, subscribe, publish, listeners } = published(startingState())
+  const app = statusServer(state, { subscribe, limits })
   const sockets = new Set<unknown>()
   app.server.on('connection', (socket) => {
     sockets.add(socket)
@@ -38,10 +24,6 @@ async function site(limits: Partial<StatusLimits> = {}) {
   ends.push(() => app.close())
   const address: AddressInfo | string | null = app.server.address()
   if (address === null || typeof address === 'string') throw new Error('expected a port')
-  const publish = (state: State) => {
-    newest = state
-    for (const listener of listeners) listener()
-  }
   return { app, port: address.port, publish, listeners, sockets }
 }
 

@@ -2,12 +2,10 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import type { State } from '../../src/control/state.ts'
 import { stateEventOf, statusView } from '../../src/status/api.ts'
-import { explainRequest } from '../../src/status/explain.ts'
-import { createMetrics } from '../../src/status/metrics.ts'
 import { openApiDocument } from '../../src/status/openapi.ts'
 import { operationTable } from '../../src/status/operations.ts'
-import { createStatusServer } from '../../src/status/server.ts'
 import { shopState, startingState, stateTime } from '../support/states.ts'
+import { statusServer } from '../support/status-server.ts'
 
 /** The OpenAPI document: that it is one, and that the endpoint answers as it says, no more and no less. */
 
@@ -134,17 +132,8 @@ afterEach(async () => {
 })
 
 function serve(state: State, token: string | null = null) {
-  const haproxy = { masterSocket: '/nowhere/m.sock', statsSocket: '/nowhere/s.sock', paths: 'auto' } as const
-  const app = createStatusServer({
-    state: () => state,
-    subscribe: () => () => {},
-    explain: async (url, method, live) =>
-      state.decision === null ? null : explainRequest(state.decision, haproxy, { url, method, live }),
-    config: () => ({ consul: { token: '(set)' } }),
-    metrics: createMetrics(),
-    access: { allowedHosts: [], token: () => token, isLoopback: true },
-    log: { debug: () => {}, error: () => {} },
-  })
+  const access = { allowedHosts: [], token: () => token, isLoopback: true }
+  const app = statusServer(() => state, { access })
   apps.push(app)
   return app
 }

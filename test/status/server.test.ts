@@ -4,36 +4,22 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest'
 import type { State } from '../../src/control/state.ts'
 import { accessOf } from '../../src/status/access.ts'
-import { explainRequest } from '../../src/status/explain.ts'
-import { createMetrics } from '../../src/status/metrics.ts'
-import { createStatusServer, type StatusServerSettings } from '../../src/status/server.ts'
+import type { StatusServerSettings } from '../../src/status/server.ts'
 import { instanceOf, routeOf, shopState, startingState, stateOf, wideState } from '../support/states.ts'
+import { type StatusServer, statusServer } from '../support/status-server.ts'
 
-const haproxy = { masterSocket: '/nowhere/m.sock', statsSocket: '/nowhere/s.sock', paths: 'auto' } as const
-
-type App = ReturnType<typeof createStatusServer>
-const apps: App[] = []
+const apps: StatusServer[] = []
 afterEach(async () => {
   for (const app of apps.splice(0)) await app.close()
 })
 
-function serve(state: State, more: Partial<StatusServerSettings> = {}): App {
-  const app = createStatusServer({
-    state: () => state,
-    subscribe: () => () => {},
-    explain: async (url, method, live) =>
-      state.decision === null ? null : explainRequest(state.decision, haproxy, { url, method, live }),
-    config: () => ({ consul: { token: '(set)' } }),
-    metrics: createMetrics(),
-    access: { allowedHosts: [], token: () => null, isLoopback: true },
-    log: { debug: () => {}, error: () => {} },
-    ...more,
-  })
+function serve(state: State, more: Partial<StatusServerSettings> = {}): StatusServer {
+  const app = statusServer(() => state, more)
   apps.push(app)
   return app
 }
 
-const get = (app: App, url: string, headers: Record<string, string> = {}) =>
+const get = (app: StatusServer, url: string, headers: Record<string, string> = {}) =>
   app.inject({ method: 'GET', url, headers: { host: '127.0.0.1:8480', ...headers } })
 
 describe('the status endpoint', () => {

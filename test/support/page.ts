@@ -3,9 +3,9 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from 'p
 import { onTestFinished } from 'vitest'
 import { findChromium } from '../../scripts/tools.mjs'
 import type { State } from '../../src/control/state.ts'
-import { createMetrics } from '../../src/status/metrics.ts'
-import { createStatusServer, type StatusLimits } from '../../src/status/server.ts'
+import type { StatusLimits } from '../../src/status/server.ts'
 import { atEnd, ownAddress } from './haproxy.ts'
+import { published, statusServer } from './status-server.ts'
 
 /** The real status page: a real browser asks the real status server, whose state the test changes. */
 
@@ -46,22 +46,9 @@ export async function statusSite(
   at: string | null = null,
   limits: Partial<StatusLimits> = {},
 ): Promise<StatusSite> {
-  const listeners = new Set<() => void>()
   const asked: string[] = []
-  let newest = first
-  const app = createStatusServer({
-    state: () => newest,
-    subscribe: (listener) => {
-      listeners.add(listener)
-      return () => listeners.delete(listener)
-    },
-    explain: async () => null,
-    config: () => ({}),
-    metrics: createMetrics(),
-    access: { allowedHosts: [], token: () => null, isLoopback: true },
-    log: { debug: () => {}, error: () => {} },
-    limits,
-  })
+  const { state, subscribe, publish } = published(first)
+  const app = statusServer(state, { subscribe, limits })
   app.server.on('request', ({ url = '' }) => asked.push(url))
   const host = at === null ? ownAddress() : new URL(at).hostname
   await app.listen({ host, port: at === null ? 0 : Number(new URL(at).port) })
@@ -71,10 +58,7 @@ export async function statusSite(
   return {
     url: `http://${host}:${address.port}`,
     asked,
-    publish(state) {
-      newest = state
-      for (const listener of listeners) listener()
-    },
+    publish,
     close: async () => void (await app.close()),
   }
 }
