@@ -3,7 +3,7 @@ import { chmod, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/prom
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { atEnd, killGroup, ownAddress, until, type WorkFolder } from './haproxy.ts'
+import { atEnd, haproxyBin, killGroup, ownAddress, until, type WorkFolder } from './haproxy.ts'
 import { freePorts } from './ports.ts'
 
 /** What the two images hold, in a folder and without an engine: for tests that start it as the users of the images. */
@@ -135,9 +135,15 @@ export async function finished(command: string, args: readonly string[]): Promis
   return output
 }
 
+/** The one under test may lie where only its owner can read it. */
+function binFor(user: User | null): string {
+  return user === null ? haproxyBin : 'haproxy'
+}
+
 /** `haproxy/start`; through `words`, such as `unshare --net`. */
 export function startHaproxyOf({ folder, path }: Images, user: User | null, words: readonly string[] = []): Started {
   return startAs(user, [...words, path('haproxy/start')], {
+    HEDDLE_HAPROXY_BIN: binFor(user),
     HEDDLE_HAPROXY_DIRECTORY: folder.directory,
     HEDDLE_HAPROXY_MASTER_SOCKET: folder.masterSocket,
   })
@@ -152,6 +158,7 @@ export async function startHeddleOf(
   copied ??= copyHeddle()
   const cli = await copied
   return startAs(user, [process.execPath, cli, 'run', '--snapshot', snapshot], {
+    HEDDLE_HAPROXY_BIN: binFor(user),
     HEDDLE_HAPROXY_DIRECTORY: folder.directory,
     HEDDLE_HAPROXY_MASTER_SOCKET: folder.masterSocket,
     HEDDLE_HAPROXY_STATS_SOCKET: folder.statsSocket,
