@@ -22,6 +22,11 @@ export function atEnd(end: () => Promise<unknown> | unknown): void {
   endings.push(end)
 }
 
+/** Removes a folder that a program, told to end, may still be writing to. */
+export function remove(folder: string): Promise<void> {
+  return rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
+}
+
 afterAll(async () => {
   const failures: unknown[] = []
   // one that fails leaves the others nothing running
@@ -78,7 +83,7 @@ export interface WorkFolder {
 /** A temporary folder with a path short enough for sockets, and a place to listen on. */
 export async function workFolder(): Promise<WorkFolder> {
   const root = await mkdtemp(join(tmpdir(), 'hd-'))
-  atEnd(() => rm(root, { recursive: true, force: true }))
+  atEnd(() => remove(root))
   const address = ownAddress()
   return {
     directory: join(root, 'd'),

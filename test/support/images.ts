@@ -1,9 +1,9 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { chmod, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, cp, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { atEnd, haproxyBin, killGroup, ownAddress, until, type WorkFolder } from './haproxy.ts'
+import { atEnd, haproxyBin, killGroup, ownAddress, remove, until, type WorkFolder } from './haproxy.ts'
 import { freePorts } from './ports.ts'
 
 /** What the two images hold, in a folder and without an engine: for tests that start it as the users of the images. */
@@ -40,7 +40,7 @@ export interface Images {
  */
 export async function unpackedImages({ isShared }: { isShared: boolean }): Promise<Images> {
   const root = await mkdtemp(join(tmpdir(), 'hd-'))
-  atEnd(() => rm(root, { recursive: true, force: true }))
+  atEnd(() => remove(root))
   // mkdtemp makes it for one user
   await chmod(root, 0o755)
   const path = (name: string) => join(root, 'opt', 'heddle', name)
@@ -73,7 +73,7 @@ let copied: Promise<string> | null = null
 
 async function copyHeddle(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'hd-'))
-  atEnd(() => rm(folder, { recursive: true, force: true }))
+  atEnd(() => remove(folder))
   await chmod(folder, 0o755)
   const lock = lockShape.parse(JSON.parse(await readFile(join(repository, 'package-lock.json'), 'utf8')))
   const packages = Object.entries(lock.packages).flatMap(([name, { dev }]) => (name === '' || dev ? [] : [name]))
