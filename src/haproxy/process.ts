@@ -171,7 +171,7 @@ function send(pid: number, signal: NodeJS.Signals): void {
  * Live processes that were started with this master socket: a master and its workers. Pids that a master tells may be of another
  * pid namespace, so that nobody is ever signalled who isn't found here. Without /proc there are none.
  */
-async function processesOn(masterSocket: string): Promise<readonly number[]> {
+export async function processesOn(masterSocket: string): Promise<readonly number[]> {
   const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name))
   const found = await Promise.all(
     pids.map(async (pid) => ((await runsOn(Number(pid), masterSocket)) ? [Number(pid)] : [])),

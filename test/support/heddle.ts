@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
-import { workers } from '../../src/haproxy/master.ts'
+import { processesOn } from '../../src/haproxy/process.ts'
 import { atEnd, haproxyBin, killGroup, until, type WorkFolder } from './haproxy.ts'
 import { freePorts } from './ports.ts'
 
@@ -96,8 +96,8 @@ export async function startHeddle(
   atEnd(async () => {
     child.kill('SIGKILL')
     await ended
-    const left = await workers(folder.masterSocket)
-    if (left.ok) killGroup(left.master.pid)
+    // a master in the middle of a reload would not say who it is
+    for (const pid of await processesOn(folder.masterSocket)) killGroup(pid)
   })
   const url = `http://${await statusAddress(settings)}`
   const get = async (path: string) => {
