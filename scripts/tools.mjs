@@ -34,16 +34,23 @@ export function findCompose() {
   )
 }
 
+const tools = [
+  { what: 'chromium (the page)', find: findChromium, get: () => installPackage({ default: 'chromium' }) },
+  {
+    what: 'prometheus with promtool (metrics, alerts)',
+    find: () => findPromtool() && findPrometheus(),
+    get: () => debianPrograms(prometheus),
+  },
+  { what: 'docker compose (docker-compose.yml)', find: findCompose, get: () => debianPrograms(compose) },
+]
+
 /** Gets what is missing, as far as this machine allows it. */
 export async function ensureTools() {
-  if (findChromium() === null) await installPackage({ default: 'chromium' })
-  if (findPromtool() === null || findPrometheus() === null) await debianPrograms(prometheus)
-  if (findCompose() === null) await debianPrograms(compose)
-  const missing = [
-    ...(findChromium() === null ? ['chromium (the page)'] : []),
-    ...(findPromtool() === null || findPrometheus() === null ? ['prometheus with promtool (metrics, alerts)'] : []),
-    ...(findCompose() === null ? ['docker compose (docker-compose.yml)'] : []),
-  ]
+  const missing = []
+  for (const { what, find, get } of tools) {
+    if (find() === null) await get()
+    if (find() === null) missing.push(what)
+  }
   if (missing.length > 0)
     say(`not found and not to be installed here, so their tests are skipped: ${missing.join(', ')}`)
 }
