@@ -23,16 +23,15 @@ export function changedKeys<V extends object>(
   if (before === after) return changed
   const old = before.entries()
   let entry = old.next()
-  const isGone = () => !entry.done && !after.has(entry.value[0])
   for (const [key, value] of after) {
-    if (entry.done || entry.value[0] !== key) {
-      for (; !entry.done && entry.value[0] !== key && isGone(); entry = old.next()) changed.add(entry.value[0])
+    for (; !entry.done && entry.value[0] !== key && !after.has(entry.value[0]); entry = old.next()) {
+      changed.add(entry.value[0])
     }
     if (!entry.done && entry.value[0] === key) {
       if (entry.value[1] !== value) changed.add(key)
       entry = old.next()
     } else if (before.get(key) !== value) changed.add(key)
   }
-  for (; !entry.done; entry = old.next()) if (isGone()) changed.add(entry.value[0])
+  for (; !entry.done; entry = old.next()) if (!after.has(entry.value[0])) changed.add(entry.value[0])
   return changed
 }

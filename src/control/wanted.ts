@@ -78,7 +78,7 @@ function keepSame(before: Decision, after: Decision): Decision {
 }
 
 function isSameModel(a: Model, b: Model): boolean {
-  return sameItems(a.routes, b.routes) && sameItems([...a.backends.values()], [...b.backends.values()])
+  return a === b || (sameItems(a.routes, b.routes) && sameEntries(a.backends, b.backends))
 }
 
 function sameProblems(a: readonly Problem[], b: readonly Problem[]): boolean {

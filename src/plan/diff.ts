@@ -34,12 +34,10 @@ function printRoute(route: Route): string {
 
 /** Both sides without the routes that are the same object on both. */
 function changedRoutes(before: readonly Route[], after: readonly Route[]): Sides<Route> {
-  // most changes leave all routes where they were
-  if (before.length !== after.length) return { before: routesBeside(before, after), after: routesBeside(after, before) }
-  const places: number[] = []
-  for (const [place, route] of before.entries()) if (route !== after[place]) places.push(place)
-  const [old, fresh] = [before, after].map((routes) => places.flatMap((place) => routes[place] ?? []))
-  return { before: routesBeside(old ?? [], fresh ?? []), after: routesBeside(fresh ?? [], old ?? []) }
+  // most changes leave all others where they were
+  const old = before.filter((route, place) => route !== after[place])
+  const fresh = after.filter((route, place) => route !== before[place])
+  return { before: routesBeside(old, fresh), after: routesBeside(fresh, old) }
 }
 
 function routesBeside(routes: readonly Route[], others: readonly Route[]): ReadonlyMap<string, Route> {
