@@ -1,3 +1,4 @@
+import { byText } from '../order.ts'
 import type { Container, Engine } from '../types.ts'
 
 /** A container with the Consul node whose engine runs it. */
@@ -174,13 +175,9 @@ function append<K, V>(map: Map<K, V[]>, key: K, value: V): void {
 /** Running before stopped, then the latest start, then by id: the same whatever order they came in. */
 function inOrder(a: Container, b: Container): number {
   if (a.running !== b.running) return a.running ? -1 : 1
-  return compare(b.startedAt, a.startedAt) || compare(a.id, b.id)
+  return byText(b.startedAt, a.startedAt) || byText(a.id, b.id)
 }
 
 function locatedInOrder(a: Located, b: Located): number {
-  return inOrder(a.container, b.container) || compare(a.node, b.node)
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
+  return inOrder(a.container, b.container) || byText(a.node, b.node)
 }

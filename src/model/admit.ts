@@ -1,3 +1,4 @@
+import { byText } from '../order.ts'
 import { changedKeys, sameItems } from '../same.ts'
 import type {
   Catalog,
@@ -126,7 +127,7 @@ function servicesThatDiffer(before: readonly Instance[], after: readonly Instanc
 }
 
 function byKey(a: Instance, b: Instance): number {
-  return a.key < b.key ? -1 : a.key > b.key ? 1 : 0
+  return byText(a.key, b.key)
 }
 
 /**

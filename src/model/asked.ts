@@ -1,3 +1,4 @@
+import { byText } from '../order.ts'
 import { problem } from '../problems.ts'
 import { printMatch } from '../routes/grammar.ts'
 import type { Options } from '../routes/options/option.ts'
@@ -35,9 +36,7 @@ export function rankInstances(instances: readonly Instance[], endpoints: readonl
   const serving = new Set<Instance>()
   for (const { kind, instance } of endpoints) if (kind === 'reachable' && isServing(instance)) serving.add(instance)
   const rank = (instance: Instance) => (serving.has(instance) ? 1 : 0)
-  return [...instances].sort(
-    (a, b) => rank(b) - rank(a) || b.createIndex - a.createIndex || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0),
-  )
+  return [...instances].sort((a, b) => rank(b) - rank(a) || b.createIndex - a.createIndex || byText(a.key, b.key))
 }
 
 function isServing(instance: Instance): boolean {
@@ -108,7 +107,7 @@ export function collectRoutes(
 }
 
 function byMatch([a]: readonly [MatchKey, unknown], [b]: readonly [MatchKey, unknown]): number {
-  return a < b ? -1 : a > b ? 1 : 0
+  return byText(a, b)
 }
 
 export interface EffectiveOptions {

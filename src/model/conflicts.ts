@@ -1,3 +1,4 @@
+import { byText } from '../order.ts'
 import { problem } from '../problems.ts'
 import type { Backend, BackendId, MatchKey, Model, Problem, Route } from '../types.ts'
 import type { Claim, ServiceOutcome } from './service.ts'
@@ -133,7 +134,7 @@ function backendOf(outcome: ServiceOutcome, route: Route): Backend | undefined {
 }
 
 function inOrderOfIds(backends: Iterable<readonly [BackendId, Backend]>): Model['backends'] {
-  return new Map([...backends].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
+  return new Map([...backends].sort(([a], [b]) => byText(a, b)))
 }
 
 function ownersOf(

@@ -1,4 +1,5 @@
 import { addressBook } from '../addresses/resolve.ts'
+import { byText } from '../order.ts'
 import type { Decision, Memory, ModelSettings, Ms, Problem, ServiceMemory, World } from '../types.ts'
 import { admitCatalog, admitEngines, admitWeave, emptyCatalog } from './admit.ts'
 import { settleConflicts } from './conflicts.ts'
@@ -69,13 +70,9 @@ function remember(outcomes: readonly ServiceOutcome[], before: Memory['services'
 function sortProblems(problems: readonly Problem[]): readonly Problem[] {
   return [...problems].sort(
     (a, b) =>
-      compare(a.service, b.service) ||
-      compare(a.code, b.code) ||
-      compare(a.instance ?? '', b.instance ?? '') ||
-      compare(a.subject, b.subject),
+      byText(a.service, b.service) ||
+      byText(a.code, b.code) ||
+      byText(a.instance ?? '', b.instance ?? '') ||
+      byText(a.subject, b.subject),
   )
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
 }

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { nearest } from '../nearest.ts'
+import { byText } from '../order.ts'
 import { type ProblemCode, problem } from '../problems.ts'
 import { sameEntries, sameItems } from '../same.ts'
 import type { Instance, Match, MatchKey, ModelSettings, Problem, Rewrite, RouteSpec, SectionOptions } from '../types.ts'
@@ -279,12 +280,8 @@ function writtenTexts(instance: Instance, prefix: string): readonly Written[] {
   }
   return found.sort(
     (a, b) =>
-      compare(a.key ?? '', b.key ?? '') || compare(a.text ?? '', b.text ?? '') || compare(a.name ?? '', b.name ?? ''),
+      byText(a.key ?? '', b.key ?? '') || byText(a.text ?? '', b.text ?? '') || byText(a.name ?? '', b.name ?? ''),
   )
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
 }
 
 function signatureOf(written: readonly Written[]): string {
