@@ -1,9 +1,8 @@
-import { mkdir, mkdtemp, readdir, readFile, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readdir, readFile, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { byDialect } from '../support/dialect.ts'
-import { atEnd, haproxyBin, httpServer, startHaproxy, until, type WorkFolder } from '../support/haproxy.ts'
+import { haproxyBin, httpServer, startHaproxy, temporaryFolder, until, type WorkFolder } from '../support/haproxy.ts'
 import { type RunningHeddle, startHeddle, statusOf } from '../support/heddle.ts'
 import { body, entry, followed, setUp, workerPid } from '../support/site.ts'
 import { writeSnapshot } from '../support/snapshots.ts'
@@ -272,8 +271,7 @@ describe('a heddle that is ended while HAProxy loads', () => {
 describe('a template that fails on what is wanted', () => {
   it('keeps the former files with the model they were made from, and tells what changed when it is mended', async () => {
     const web = await httpServer({ name: 'web' })
-    const templates = await mkdtemp(join(tmpdir(), 'hd-templates-'))
-    atEnd(() => rm(templates, { recursive: true }))
+    const templates = await temporaryFolder()
     const services = { web: [entry('w1', web, 'heddle.route=shop.example')] }
     const { folder, settings, file, args } = await setUp('spawn', services, `templates: ${templates}\n`)
     const running = await startHeddle(folder, settings, args)

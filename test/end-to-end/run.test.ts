@@ -1,10 +1,9 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, readlink, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, readlink, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { atEnd, haproxyBin, httpServer, startHaproxy, until } from '../support/haproxy.ts'
+import { haproxyBin, httpServer, startHaproxy, temporaryFolder, until } from '../support/haproxy.ts'
 import { heddle, startHeddle, statusOf } from '../support/heddle.ts'
 import { body, entry, followed, setUp, workerPid } from '../support/site.ts'
 import { writeSnapshot } from '../support/snapshots.ts'
@@ -169,8 +168,7 @@ describe('heddle beside a HAProxy that somebody else runs', () => {
 describe('a change that HAProxy refuses', () => {
   it('leaves the former revision serving and on disk, with the reason shown', async () => {
     const web = await httpServer({ name: 'web' })
-    const templates = await mkdtemp(join(tmpdir(), 'hd-templates-'))
-    atEnd(() => rm(templates, { recursive: true }))
+    const templates = await temporaryFolder()
     const services = { web: [entry('w1', web, 'heddle.route=shop.example')] }
     const { folder, settings, file, args } = await setUp('spawn', services, `templates: ${templates}\n`)
     const running = await startHeddle(folder, settings, args)

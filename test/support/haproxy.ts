@@ -22,9 +22,11 @@ export function atEnd(end: () => Promise<unknown> | unknown): void {
   endings.push(end)
 }
 
-/** Removes a folder that a program, told to end, may still be writing to. */
-export function remove(folder: string): Promise<void> {
-  return rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
+/** Until the end of the test file; a program that was told to end may still be writing to it then. */
+export async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'hd-'))
+  atEnd(() => rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 }))
+  return folder
 }
 
 afterAll(async () => {
@@ -82,8 +84,7 @@ export interface WorkFolder {
 
 /** A temporary folder with a path short enough for sockets, and a place to listen on. */
 export async function workFolder(): Promise<WorkFolder> {
-  const root = await mkdtemp(join(tmpdir(), 'hd-'))
-  atEnd(() => remove(root))
+  const root = await temporaryFolder()
   const address = ownAddress()
   return {
     directory: join(root, 'd'),

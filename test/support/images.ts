@@ -1,9 +1,8 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { chmod, cp, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { chmod, cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { atEnd, haproxyBin, killGroup, ownAddress, remove, until, type WorkFolder } from './haproxy.ts'
+import { atEnd, haproxyBin, killGroup, ownAddress, temporaryFolder, until, type WorkFolder } from './haproxy.ts'
 import { freePorts } from './ports.ts'
 
 /** What the two images hold, in a folder and without an engine: for tests that start it as the users of the images. */
@@ -39,8 +38,7 @@ export interface Images {
  * `isShared`: the folders that heddle and HAProxy share are made as the images make them, which only root can.
  */
 export async function unpackedImages({ isShared }: { isShared: boolean }): Promise<Images> {
-  const root = await mkdtemp(join(tmpdir(), 'hd-'))
-  atEnd(() => remove(root))
+  const root = await temporaryFolder()
   // mkdtemp makes it for one user
   await chmod(root, 0o755)
   const path = (name: string) => join(root, 'opt', 'heddle', name)
@@ -72,8 +70,7 @@ const lockShape = z.object({ packages: z.record(z.string(), z.object({ dev: z.bo
 let copied: Promise<string> | null = null
 
 async function copyHeddle(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'hd-'))
-  atEnd(() => remove(folder))
+  const folder = await temporaryFolder()
   await chmod(folder, 0o755)
   const lock = lockShape.parse(JSON.parse(await readFile(join(repository, 'package-lock.json'), 'utf8')))
   const packages = Object.entries(lock.packages).flatMap(([name, { dev }]) => (name === '' || dev ? [] : [name]))

@@ -1,10 +1,9 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { findPrometheus } from '../../scripts/tools.mjs'
-import { atEnd, remove, until } from './haproxy.ts'
+import { atEnd, temporaryFolder, until } from './haproxy.ts'
 import { freePort, loopbackAddress } from './ports.ts'
 
 /** A real Prometheus on a loopback address of its own; ends with the test file. */
@@ -23,8 +22,7 @@ export interface RunningPrometheus {
 
 /** `files` by name: `prometheus.yml` and what it names. */
 export async function startPrometheus(files: Readonly<Record<string, string>>): Promise<RunningPrometheus> {
-  const folder = await mkdtemp(join(tmpdir(), 'hd-prometheus-'))
-  atEnd(() => remove(folder))
+  const folder = await temporaryFolder()
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text)
   const address = loopbackAddress()
   const listen = `${address}:${await freePort(address)}`
