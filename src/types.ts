@@ -233,6 +233,8 @@ export interface Backend {
   readonly section: SectionOptions
   /** In order of address, then port. */
   readonly servers: readonly Server[]
+  /** How long requests that run on a server that has left may go on. */
+  readonly drain: Ms
 }
 
 export interface Route {
@@ -381,6 +383,8 @@ export interface RenderSettings {
   }
   readonly hardStopAfter: Ms
   readonly maxOldWorkers: number
+  /** Sections declared ahead for new services; null: by the number of backends. */
+  readonly spares: number | null
   readonly paths: 'auto' | 'strict' | 'plain'
   readonly headerNames: 'keep' | 'delete' | 'reject'
   readonly accessLog: boolean
@@ -405,6 +409,11 @@ export interface Candidate {
   readonly structure: string
   /** Digest of each part of the structure (`global`, then backends by id): why two structures differ. */
   readonly parts: ReadonlyMap<string, string>
+  /**
+   * Digests of what the structure is made of, but for the names of sections: where all of them have been accepted by
+   * `haproxy -c` in some set of files, this set is too.
+   */
+  readonly shapes: ReadonlySet<string>
   /** Entries of each map file, by file name, in byte order of keys: the members that are not servers. */
   readonly maps: ReadonlyMap<string, ReadonlyMap<string, string>>
   /** Server lines are printed into these: file name to content. Put together when first read: they are as large as it all. */
@@ -416,9 +425,13 @@ export interface Candidate {
 export interface RunningServer {
   readonly weight: number
   readonly state: ServerState
+  /** `address:port` it really connects to; other than its name where somebody else has changed it. */
+  readonly address: string
+  /** Options that HAProxy doesn't tell (`maxconn`, `proto`, `backup`), as printed; null: not known. */
+  readonly words: string | null
 }
 
-/** What the worker that serves now really has, as read back from it. */
+/** What the worker that serves now really has, as read back from it. Backends go by their own ids, wherever they sit. */
 export interface Running {
   readonly pid: number
   /** Of the running worker, `2.6.12-1+deb12u4`. */
@@ -427,31 +440,72 @@ export interface Running {
   readonly structure: string
   /** The entry of revision.map; '' when there is none. */
   readonly revision: string
+  /** Backends that sit in a spare section, with its name; null: this configuration can't have any. */
+  readonly seats: ReadonlyMap<BackendId, string> | null
+  /** Those with servers. A spare that has servers and no backend goes by its own name. */
   readonly servers: ReadonlyMap<BackendId, ReadonlyMap<string, RunningServer>>
+  /** But seats.map. */
   readonly maps: ReadonlyMap<string, ReadonlyMap<string, string>>
+}
+
+/** Of one key of a map; null: it is not there. */
+export interface EntryChange {
+  readonly from: string | null
+  readonly to: string | null
 }
 
 /** A change that the runtime API can make without a reload. */
 export type Step =
+  | { readonly do: 'seat'; readonly backend: BackendId /** Name of the section it gets. */; readonly spare: string }
   | { readonly do: 'add'; readonly backend: BackendId; readonly section: SectionOptions; readonly server: Server }
-  | { readonly do: 'remove'; readonly backend: BackendId; readonly server: string }
   | { readonly do: 'weigh'; readonly backend: BackendId; readonly server: string; readonly weight: number }
   | { readonly do: 'state'; readonly backend: BackendId; readonly server: string; readonly state: ServerState }
   | {
+      readonly do: 'limit'
+      readonly backend: BackendId
+      readonly server: string
+      /** Null: no limit. */
+      readonly maxconn: number | null
+      /** What its words are then. */
+      readonly words: string
+    }
+  | {
+      /** Back to the address it is named by. */ readonly do: 'readdress'
+      readonly backend: BackendId
+      readonly server: string
+    }
+  | {
       readonly do: 'map'
-      readonly file: string /** Null: the key goes. */
-      readonly changes: ReadonlyMap<string, string | null>
+      readonly file: string
+      readonly changes: ReadonlyMap<string, EntryChange>
+    }
+  | { /** Ends what still runs on it. */ readonly do: 'shutdown'; readonly backend: BackendId; readonly server: string }
+  | {
+      /** Refused while anything runs on it. */ readonly do: 'delete'
+      readonly backend: BackendId
+      readonly server: string
     }
 
 /** Why a reload is needed; stable words for log, API and metrics, with the section it is about. */
 export interface ReloadReason {
-  readonly code: 'not-ours' | 'global' | 'new-backend' | 'section' | 'gone-backend' | 'server' | 'members'
+  readonly code:
+    | 'not-ours'
+    | 'global'
+    | 'new-backend'
+    | 'section'
+    | 'server'
+    | 'refused'
+    | 'in-spare'
+    | 'gone-backend'
+    | 'spares'
   readonly subject: string
 }
 
-/** Both may be present: steps go at once, the reload when its pacing allows. None: both empty. */
+/** All parts may be present: steps go at once, the reload when its pacing allows. Nothing to do: all are empty. */
 export interface Plan {
   readonly steps: readonly Step[]
+  /** Servers that are there and not wanted: no new requests, and gone when nothing runs on them any more. */
+  readonly leaving: readonly { readonly backend: BackendId; readonly server: string }[]
   readonly reload: readonly ReloadReason[]
 }
 

@@ -93,13 +93,14 @@ export function templateFault(problems: readonly TemplateProblem[]): string {
 }
 
 function loopSettingsOf(settings: Settings, before: LoopSettings | null): LoopSettings {
-  const { settle, reloadEvery, persist } = settings.apply
+  const { settle, tidy, reloadEvery, persist } = settings.apply
   const { maxStartAge } = settings.haproxy
   const [model, render] = [modelSettings(settings), renderSettings(settings)]
   return {
     model: before !== null && isSameText(before.model, model) ? before.model : model,
     render: before !== null && isSameText(before.render, render) ? before.render : render,
     settle,
+    tidy,
     reloadEvery,
     persist,
     maxStartAge: maxStartAge === 'forever' ? Number.POSITIVE_INFINITY : maxStartAge,

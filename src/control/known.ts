@@ -1,10 +1,13 @@
+import type { Farewells } from '../plan/leaving.ts'
 import type { Candidate, Memory, Ms, Plan, RevisionRecord, Running } from '../types.ts'
 import { type History, lastRun, recentHistory } from './history.ts'
+import type { Job } from './jobs.ts'
 import { calm, type Pace } from './pacing.ts'
 import type { HaproxyState, Proof } from './state.ts'
+import type { Refusal } from './steps.ts'
 import { type Made, nothingWanted, type Wanted } from './wanted.ts'
 
-/** Everything the loop knows between two turns: the only mutable state, written by the loop and its parts (sighting.ts, conclusion.ts) alone. Instants are monotonic. */
+/** Everything the loop knows between two turns: the only mutable state, written by the loop and its parts alone. Instants are monotonic. */
 export interface Known {
   memory: Memory
   /** The memory on disk, and when the newest one has to be there too; null: it is. */
@@ -15,16 +18,41 @@ export interface Known {
   sight: Sight
   /** What runs may be otherwise than it was read back: all of it is read again. */
   isSightDoubted: boolean
+  /** What HAProxy doesn't tell of its servers has to be learned from what they were made from. */
+  lacksWords: boolean
+  /** Of the last worker that was known; null: there was none. */
+  lastPid: number | null
   lookFrom: Ms
+  /** When all of it is read again though nothing speaks for a change. */
+  verifyFrom: Ms
+  /** What the running structure is made of; null: not known. */
+  parts: Candidate['parts'] | null
+  /** What the running servers and routes were last made from. */
+  applied: Made | null
+  farewells: Farewells
+  /** When there are steps to take though nothing else is wanted: servers that leave, steps that were refused. */
+  stepsFrom: Ms | null
+  /** Of steps, by HAProxy. */
+  refusedSteps: Refusal | null
   starts: Starts
-  /** What was installed last. */
+  /** What `current` was last made to lead to. */
   installed: Made | null
+  /** When it has to lead to what is wanted; null: it does, or a reload sees to it. */
+  installFrom: Ms | null
+  /** Shapes that `haproxy -c` has accepted. */
+  provedShapes: Set<string>
+  /** When the installed files are checked as a whole, beside everything else; null: they were. */
+  checkFrom: Ms | null
+  /** Checks cost: the next one is not before. */
+  checkAllowedFrom: Ms
+  /** What is under way beside the turns. */
+  job: Job | null
   proof: Proof | null
   pace: Pace
-  /** When the oldest change of what is wanted was seen that is not being brought in yet; null: there is none. */
+  /** When the oldest change of what is wanted was seen that is not in effect yet; null: there is none. */
   changedFrom: Ms | null
   /** Null: nothing waits for its time. */
-  applyFrom: Ms | null
+  reloadFrom: Ms | null
   /** Of changes that are not brought in yet. */
   causes: Set<string>
   history: History
@@ -32,7 +60,7 @@ export interface Known {
   lastRun: RevisionRecord | null
   lastNumber: number
   reloads: HaproxyState['reloads']
-  /** What could not be written, by what it is. */
+  /** What could not be written or is not right on disk, by what it is. */
   unwritten: ReadonlyMap<string, string>
 }
 
@@ -65,13 +93,26 @@ export function firstKnown(memory: Memory, history: History, lastNumber: number)
     plan: null,
     sight: { running: null, trouble: 'HAProxy has not been looked for yet', oldWorkers: 0 },
     isSightDoubted: false,
+    lacksWords: false,
+    lastPid: null,
     lookFrom: 0,
+    verifyFrom: 0,
+    parts: null,
+    applied: null,
+    farewells: new Map(),
+    stepsFrom: null,
+    refusedSteps: null,
     starts: noStarts,
     installed: null,
+    installFrom: null,
+    provedShapes: new Set(),
+    checkFrom: null,
+    checkAllowedFrom: 0,
+    job: null,
     proof: null,
     pace: calm,
     changedFrom: null,
-    applyFrom: null,
+    reloadFrom: null,
     causes: new Set(['start']),
     history: recentHistory(history),
     lastRun: lastRun(history),

@@ -1,199 +1,183 @@
-import { setStates } from '../haproxy/runtime.ts'
 import { emptyMemory } from '../model/decide.ts'
-import { plan } from '../plan/plan.ts'
-import { afterUrgent, type Urgent, urgentServers } from '../plan/urgent.ts'
-import type { Candidate, Decision, Ms, World } from '../types.ts'
-import { applyCandidate } from './apply.ts'
-import { conclude, confirm, keepInstalled, save } from './conclusion.ts'
+import { isTidying } from '../plan/plan.ts'
+import { withWordsOf } from '../plan/running.ts'
+import type { Ms, World } from '../types.ts'
+import { installAtEnd, planInstall, startCheck, startInstall } from './install.ts'
+import { jobEnded, takeUpJob } from './jobs.ts'
 import { firstKnown, isInstalled, type Known } from './known.ts'
-import { applyFrom, changed, lacking } from './pacing.ts'
+import { changed, lacking, reloadFrom, satisfied, tidyReloadFrom, untidy } from './pacing.ts'
 import type { LoopParts } from './parts.ts'
 import { stateOf } from './published.ts'
-import { lookAtHaproxy, lookForEvery } from './sighting.ts'
-import type { Turn } from './state.ts'
+import { noteUnwritten } from './record.ts'
+import { startReload } from './reloading.ts'
+import { newReport, type Report, turnOf } from './report.ts'
+import { lookAtHaproxy, startVerify } from './sighting.ts'
+import { takeSteps } from './steps.ts'
 import { decideAnew, type Made, renderAnew } from './wanted.ts'
 
 /**
- * The loop: one turn after another, each from the newest world to what HAProxy should have, compared with what runs. What
- * changes meanwhile is seen by the next turn. Nothing it fails at takes away what is being served. Resolves when
- * `signal` is aborted: what is under way then is left as it is, whole on disk.
+ * The loop: one turn after another, each from the newest world to what HAProxy should have, compared with what runs. What needs
+ * no reload HAProxy is told in the turn; a reload, files and whole readings are jobs beside the turns. What changes meanwhile is
+ * seen by the next turn. Nothing it fails at takes away what is being served. Resolves when `signal` is aborted: what is
+ * under way then is seen through, as far as the patience of supervisors allows, and left whole on disk.
  */
 export async function runLoop(parts: LoopParts, signal: AbortSignal): Promise<void> {
   const { inputs, watch, version, kind: process, wakes } = parts
   const startedAt = Date.now()
   const known = firstKnown(parts.memory ?? emptyMemory, parts.history, parts.lastNumber)
   while (!signal.aborted) {
-    const turn = await takeTurn(parts, known, signal)
+    const report = newReport()
+    await takeTurn(parts, known, report, signal)
     const [sources, notices] = [watch.statuses(), inputs.notices()]
-    parts.publish(stateOf(known, { version, process, startedAt, at: Date.now(), sources, notices }), turn)
+    const about = { version, process, startedAt, at: Date.now(), sources, notices }
+    parts.publish(stateOf(known, about), turnOf(report))
     const woken = await wakes.next(nextTurn(known), signal)
-    for (const cause of woken.causes) known.causes.add(cause)
+    for (const cause of woken.causes) if (cause !== jobEnded) known.causes.add(cause)
     if (woken.causes.has(haproxyEnded)) known.lookFrom = 0
   }
+  await known.job?.ended
+  await takeUpJob(parts, known, newReport())
+  await installAtEnd(parts, known)
   await save(parts, known)
 }
+
+/** A turn comes even if nothing is due. */
+const longestSleep: Ms = 10_000
 
 /** The cause of a turn that has to see what became of HAProxy. */
 export const haproxyEnded = 'haproxy-end'
 
-type Durations = { -readonly [stage in keyof Turn['durations']]: Turn['durations'][stage] }
-
-async function takeTurn(parts: LoopParts, known: Known, signal: AbortSignal): Promise<Turn> {
-  const durations: Durations = {}
-  const told: Urgent[] = []
-  let change: Ms | null = null
-  const turn = (outcome: Turn['outcome'], reload: Turn['reload'] = null): Turn => {
-    return { at: Date.now(), durations, outcome, reload, change, told }
-  }
-  known.applyFrom = null
-  if (performance.now() >= known.lookFrom) await lookAtHaproxy(parts, known, signal)
+async function takeTurn(parts: LoopParts, known: Known, report: Report, signal: AbortSignal): Promise<void> {
+  known.reloadFrom = null
+  await takeUpJob(parts, known, report)
+  // while one reloads, which worker answers is for the reload to find out
+  if (performance.now() >= known.lookFrom && known.job?.kind !== 'reload')
+    await lookAtHaproxy(parts, known, report, signal)
   const world = parts.watch.world()
-  if (world === null || signal.aborted) return turn('waiting')
-  told.push(...(await want(parts, known, world, durations, signal)))
+  if (world === null || signal.aborted) return
+  want(parts, known, world, report)
   const { made, fault } = known.wanted
-  if (made === null) return turn('rejected')
-  const { candidate } = made
-  const settings = parts.inputs.loopSettings()
-  if (known.memory !== known.saved) known.saveFrom ??= performance.now() + settings.persist
-  if (known.saveFrom !== null && performance.now() >= known.saveFrom) await save(parts, known)
-
-  if (isRunning(known, candidate)) {
-    await confirm(parts, known, made)
-    known.changedFrom = null
-    return turn(fault === null ? 'unchanged' : 'rejected')
+  if (made === null) {
+    report.outcome = 'rejected'
+    return
   }
-  known.pace = lacking(known.pace, performance.now())
-  // it is on disk for whenever HAProxy is there, which looking tells
-  if (known.sight.running === null && isInstalled(known, candidate)) {
-    await keepInstalled(parts, known, candidate)
-    return turn('waiting')
-  }
-  // a HAProxy that does not come up is not started for every change
-  const startFrom = known.sight.running === null ? known.starts.from : 0
-  const from = Math.max(startFrom, applyFrom(known.pace, candidate.hash, settings))
-  if (performance.now() < from) {
-    known.applyFrom = from
-    return turn('waiting')
-  }
-  await save(parts, known)
-  const open = known.plan
-  const { running } = known.sight
-  const { changedFrom } = known
-  known.changedFrom = null
-  const applying = applyCandidate(candidate, running, parts.target, settings.render.maxconn, signal)
-  told.push(...(await attend(parts, known, applying, signal)))
-  const applied = await applying
-  durations.validate = applied.validate
-  durations.apply = applied.apply
-  if (applied.kind !== 'running') known.changedFrom = changedFrom ?? known.changedFrom
-  else if (changedFrom !== null) change = performance.now() - changedFrom
-  await conclude(parts, known, applied, made, open)
-  planWanted(known, known.wanted.made ?? made)
-  const outcome = { running: 'applied', rejected: 'rejected', installed: 'waiting', interrupted: 'waiting' } as const
-  if (!applied.isReload || applied.kind === 'interrupted') return turn(outcome[applied.kind])
-  return turn(outcome[applied.kind], {
-    outcome: applied.kind === 'rejected' ? 'failure' : 'success',
-    reasons: open?.reload ?? [],
-  })
+  await saveWhenDue(parts, known)
+  learnWords(known, made)
+  await takeSteps(parts, known, made, report, signal)
+  prove(known, made, report)
+  planJobs(parts, known, made)
+  if (known.job === null && !signal.aborted) startDueJob(parts, known, made, signal)
+  if (fault !== null || known.pace.refusal?.hash === made.candidate.hash) report.outcome = 'rejected'
 }
 
-/**
- * From the newest world to what HAProxy should have and what it lacks of that; what can't wait it is told, and that is what
- * this resolves with.
- */
-async function want(
-  parts: LoopParts,
-  known: Known,
-  world: World,
-  durations: Durations,
-  signal: AbortSignal,
-): Promise<Turn['told']> {
+/** From the newest world to what HAProxy should have. */
+function want(parts: LoopParts, known: Known, world: World, report: Report): void {
   const before = known.wanted.made?.candidate
   // a snapshot file can carry a memory, which counts where the directory has none
   if (known.wanted.decision === null) known.memory = parts.memory ?? parts.watch.memory() ?? emptyMemory
   const settings = parts.inputs.loopSettings()
-  durations.decide = timed(() => {
+  report.durations.decide = timed(() => {
     known.wanted = decideAnew(known.wanted, world, known.memory, settings.model)
   })
-  durations.render = timed(() => {
+  report.durations.render = timed(() => {
     known.wanted = renderAnew(known.wanted, parts.inputs.templates(), settings.render)
   })
   const { made, decision } = known.wanted
   known.memory = decision?.memory ?? known.memory
-  if (made === null || decision === null) return []
-  if (made.candidate !== before) {
-    known.pace = changed(known.pace, performance.now())
-    known.changedFrom ??= performance.now()
-  }
-  planWanted(known, made)
-  return takeUrgent(parts, known, made, decision, signal)
+  if (made === null || made.candidate === before) return
+  known.pace = changed(known.pace, performance.now())
+  known.changedFrom ??= performance.now()
 }
 
-/**
- * While a candidate is brought in, which takes from a tenth of a second to many: no new request to who turns critical or dies
- * meanwhile. The rest of what changes is for the next turn, which the same causes begin.
- */
-async function attend(
-  parts: LoopParts,
-  known: Known,
-  applying: Promise<unknown>,
-  signal: AbortSignal,
-): Promise<Turn['told']> {
-  const over = new AbortController()
-  void applying.finally(() => over.abort())
-  const causes = new Set<string>()
-  const told: Urgent[] = []
-  while (!over.signal.aborted) {
-    for (const cause of (await parts.wakes.next(null, over.signal)).causes) causes.add(cause)
-    const world = parts.watch.world()
-    if (world !== null && !over.signal.aborted) told.push(...(await want(parts, known, world, {}, signal)))
-  }
-  for (const cause of causes) parts.wakes.wake(cause)
-  return told
-}
-
-/** Tells the running HAProxy what can't wait for a reload. What it was told it has, and a reload makes it lasting. */
-async function takeUrgent(
-  parts: LoopParts,
-  known: Known,
-  made: Made,
-  { endpoints }: Decision,
-  signal: AbortSignal,
-): Promise<Turn['told']> {
+/** Of a worker that is found running: if it has the wanted revision, its servers were made from it. */
+function learnWords(known: Known, { candidate, model }: Made): void {
   const { running } = known.sight
-  if (running === null || known.plan === null) return []
-  const urgent = urgentServers(known.plan, running, known.installed?.model ?? null, endpoints)
-  if (urgent.length === 0) return []
-  const told = await setStates(parts.target.sockets, urgent, { signal })
-  if (told.kind === 'failed') {
-    known.isSightDoubted = true
-    known.lookFrom = Math.min(known.lookFrom, performance.now() + lookForEvery)
-    return []
-  }
-  known.sight = { ...known.sight, running: afterUrgent(running, urgent) }
-  planWanted(known, made)
-  return urgent
+  if (!known.lacksWords || running === null) return
+  known.lacksWords = false
+  if (running.revision !== candidate.hash) return
+  known.sight = { ...known.sight, running: withWordsOf(running, model) }
 }
 
-function planWanted(known: Known, made: Made): void {
+/** Makes a proof of what was read back, if that is what is wanted. */
+function prove(known: Known, made: Made, report: Report): void {
+  const { plan: open } = known
+  const { hash, routesHash } = made.candidate
+  const isInEffect =
+    known.sight.running?.revision === hash && open !== null && open.steps.length === 0 && isTidying(open.reload)
+  if (!isInEffect) {
+    known.pace = lacking(known.pace, performance.now())
+    return
+  }
+  known.applied = made
+  const isNew = known.proof?.hash !== hash
+  if (isNew) known.proof = { number: known.lastNumber, hash, routesHash, at: Date.now() }
+  if (isNew && known.changedFrom !== null) report.change = performance.now() - known.changedFrom
+  known.changedFrom = null
+  known.causes.clear()
+  known.pace = open.reload.length === 0 ? satisfied(known.pace) : untidy(known.pace, performance.now())
+  report.outcome = isNew || report.steps.length > 0 ? 'applied' : 'unchanged'
+}
+
+/** Says when what may wait is due. */
+function planJobs(parts: LoopParts, known: Known, made: Made): void {
+  const settings = parts.inputs.loopSettings()
+  const { candidate } = made
+  const { plan: open, sight, pace } = known
+  if (known.proof?.hash === candidate.hash) planInstall(known, made, settings.persist)
+  if (sight.running === null) {
+    // a HAProxy that does not come up is not started for every change
+    if (!isInstalled(known, candidate))
+      known.reloadFrom = Math.max(known.starts.from, reloadFrom(pace, candidate.hash, settings))
+    return
+  }
+  if (open === null || open.reload.length === 0) return
+  known.reloadFrom = isTidying(open.reload)
+    ? tidyReloadFrom(pace, candidate.hash, settings, sight.oldWorkers >= settings.render.maxOldWorkers)
+    : reloadFrom(pace, candidate.hash, settings)
+}
+
+/** When which job may begin, in the order of their importance. */
+function jobsDue({ reloadFrom: from, installFrom, checkFrom, verifyFrom, installed, sight }: Known) {
+  return [from, installFrom, installed === null ? null : checkFrom, sight.running === null ? null : verifyFrom] as const
+}
+
+function startDueJob(parts: LoopParts, known: Known, made: Made, signal: AbortSignal): void {
   const { installed } = known
   const { running } = known.sight
-  known.plan = running === null ? null : plan(running, made, installed?.candidate ?? null, installed?.model ?? null)
+  const first = jobsDue(known).findIndex((instant) => instant !== null && performance.now() >= instant)
+  if (first === 0) startReload(parts, known, made, signal)
+  if (first === 1) startInstall(parts, known, made, signal)
+  if (first === 2 && installed !== null) startCheck(parts, known, installed, signal)
+  if (first === 3 && running !== null) startVerify(parts, known, running, signal)
 }
 
-/**
- * The worker that was read back runs this very candidate. Steps that the plan still has are what a file can't say
- * (draining) or what somebody did over the socket; a reload would not bring them.
- */
-function isRunning({ sight }: Known, candidate: Candidate): boolean {
-  return sight.running?.structure === candidate.structure && sight.running.revision === candidate.hash
+async function saveWhenDue(parts: LoopParts, known: Known): Promise<void> {
+  if (known.memory !== known.saved) known.saveFrom ??= performance.now() + parts.inputs.loopSettings().persist
+  if (known.saveFrom !== null && performance.now() >= known.saveFrom) await save(parts, known)
+}
+
+async function save(parts: LoopParts, known: Known): Promise<void> {
+  known.saveFrom = null
+  if (known.memory === known.saved) return
+  const { memory } = known
+  const why = await parts.saveMemory(memory)
+  noteUnwritten(known, 'memory', why)
+  if (why === null) known.saved = memory
 }
 
 /** Monotonic instant of the next thing to do though nothing is seen. */
-function nextTurn({ lookFrom, saveFrom, applyFrom: from, wanted }: Known): Ms {
+function nextTurn(known: Known): Ms {
+  const { saveFrom, stepsFrom, wanted, job } = known
   const wakeAt = wanted.decision?.wakeAt ?? null
-  const due = [lookFrom, saveFrom, from, wakeAt === null ? null : performance.now() + Math.max(0, wakeAt - Date.now())]
-  return Math.min(...due.filter((instant) => instant !== null))
+  const due = [
+    job?.kind === 'reload' ? null : known.lookFrom,
+    saveFrom,
+    stepsFrom,
+    wakeAt === null ? null : performance.now() + Math.max(0, wakeAt - Date.now()),
+    ...(job === null ? jobsDue(known) : []),
+  ]
+  const instants = due.filter((instant) => instant !== null)
+  return Math.min(performance.now() + longestSleep, ...instants)
 }
 
 function timed(work: () => void): Ms {

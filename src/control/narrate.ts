@@ -10,7 +10,7 @@ const mostProblemLines = 20
  * and sources that went bad, debug for each turn. Messages are constant; what they are about stands in fields.
  */
 export function narrate(log: Log, before: State | null, after: State, turn: Turn): void {
-  if (turn.told.length > 0) narrateTold(log, turn.told)
+  if (turn.drift.length > 0) narrateDrift(log, turn.drift)
   narrateRevision(log, before, after, turn)
   narrateSources(log, before, after)
   narrateProblems(log, before?.decision?.problems ?? [], after.decision?.problems ?? [])
@@ -24,9 +24,9 @@ export function narrate(log: Log, before: State | null, after: State, turn: Turn
   log.debug({ outcome: turn.outcome, milliseconds: rounded(turn.durations) }, 'turn')
 }
 
-function narrateTold(log: Log, told: Turn['told']): void {
-  const servers = told.slice(0, mostProblemLines).map(({ backend, server, state }) => `${backend}/${server} ${state}`)
-  log.info({ servers, count: told.length }, 'servers changed at once')
+function narrateDrift(log: Log, drift: Turn['drift']): void {
+  const found = drift.slice(0, mostProblemLines).map(({ what, subject }) => `${what} ${subject}`)
+  log.warn({ found, count: drift.length }, 'HAProxy is not as it was left; put right')
 }
 
 function narrateRevision(log: Log, before: State | null, after: State, turn: Turn): void {

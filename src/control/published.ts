@@ -32,12 +32,20 @@ export function stateOf(
 }
 
 /** Ready: a proved revision runs in HAProxy. Old data or a newer revision that waits do not make it unready. */
-function readiness({ sight, proof, wanted, pace }: Known, sources: ReadonlyMap<string, SourceStatus>): State['ready'] {
+function readiness(known: Known, sources: ReadonlyMap<string, SourceStatus>): State['ready'] {
+  const { sight, proof, wanted, pace } = known
   const { running, trouble } = sight
-  if (proof !== null && running?.revision === proof.hash) return { isReady: true, reason: 'a proved revision runs' }
+  if (proof !== null && running !== null && isProved(running.revision, known))
+    return { isReady: true, reason: 'a proved revision runs' }
   if (wanted.decision === null) return { isReady: false, reason: waitingFor(sources) }
   if (running === null) return { isReady: false, reason: trouble ?? 'HAProxy does not answer' }
   return { isReady: false, reason: pace.refusal?.why ?? 'no revision has been proved yet' }
+}
+
+/** The newest, or one before it: a HAProxy that restarts may have that for a moment. */
+function isProved(revision: string, { proof, history }: Known): boolean {
+  if (revision === proof?.hash) return true
+  return history.some(({ hash, action }) => hash === revision && action !== 'rejected')
 }
 
 /** What nothing can be decided without. */

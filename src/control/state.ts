@@ -1,6 +1,5 @@
-import type { Urgent } from '../plan/urgent.ts'
 import type { SourceStatus } from '../sources/source.ts'
-import type { Candidate, Decision, Ms, Plan, ReloadReason, RevisionRecord, Running } from '../types.ts'
+import type { Candidate, Decision, Ms, Plan, ReloadReason, RevisionRecord, Running, Step } from '../types.ts'
 
 /** What heddle knows of the HAProxy it works for. */
 export interface HaproxyState {
@@ -29,14 +28,24 @@ export interface Proof {
 export interface Turn {
   readonly at: Ms
   /** Each stage that ran, in milliseconds. */
-  readonly durations: Partial<Record<'decide' | 'render' | 'validate' | 'apply', Ms>>
+  readonly durations: Partial<Record<'decide' | 'render' | 'runtime' | 'validate' | 'apply' | 'install', Ms>>
   /** `waiting`: a change stands, its time (pacing, backoff, a source) has not come. */
   readonly outcome: 'unchanged' | 'applied' | 'rejected' | 'waiting'
   readonly reload: { readonly outcome: 'success' | 'failure'; readonly reasons: readonly ReloadReason[] } | null
   /** From when the oldest change that this turn brought in was seen until it was read back; null: it brought in none. */
   readonly change: Ms | null
-  /** Servers whose state HAProxy was told at once. */
-  readonly told: readonly Urgent[]
+  /** What HAProxy was told without a reload. */
+  readonly steps: readonly Step[]
+  /** What was found otherwise than it was left, by whom or whatever. */
+  readonly drift: readonly Drift[]
+  /** A check of installed files as a whole; null: there was none. */
+  readonly check: 'success' | 'failure' | null
+}
+
+/** Of HAProxy: it was changed by somebody else, or is another worker than it was though heddle made no reload. */
+export interface Drift {
+  readonly what: 'server' | 'map' | 'seat' | 'worker'
+  readonly subject: string
 }
 
 /** All that status page, API, metrics and commands read. Published by the loop, whole, after each turn. */

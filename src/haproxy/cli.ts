@@ -29,6 +29,8 @@ export interface Runtime {
    * without a word.
    */
   ask(command: string, payload?: readonly string[]): Promise<Answer>
+  /** False: only commands of one line get through. */
+  readonly takesPayload: boolean
   /** Idempotent; commands still waiting are answered `closed`. */
   close(): void
 }
@@ -219,6 +221,7 @@ export async function connectRuntime(
     ok: true,
     runtime: {
       ask: pipeline.send,
+      takesPayload: true,
       close: () => pipeline.fail(silence(path, 'closed', 'the connection was closed on our side')),
     },
   }

@@ -2,6 +2,7 @@ import { lstat, readdir, readlink, rename, rm, symlink, utimes } from 'node:fs/p
 import { join } from 'node:path'
 import { syncFolder } from '../disk.ts'
 import { codeOf } from '../errors.ts'
+import { partsFile, readParts } from '../render/parts.ts'
 import type { Candidate } from '../types.ts'
 import {
   explainError,
@@ -61,8 +62,8 @@ export interface RevisionStore {
   readonly file: string
   /** The haproxy.cfg that `current` leads to, ours or not; null: none that can be read. */
   configuration(): Promise<string | null>
-  /** Whether the set on disk is, byte for byte, this one. */
-  matches(candidate: Candidate): Promise<boolean>
+  /** What a structure is made of that one of the sets has; null: none has it, or it does not say so. */
+  parts(structure: string): Promise<Candidate['parts'] | null>
   /** Keeps the newest set of each of the last `structures` structures, never touching the current and previous one. */
   prune(options?: {
     readonly structures?: number
@@ -217,7 +218,16 @@ export function revisionStore({ directory, gid = null, mode = 0o640 }: StoreOpti
       return file?.toString('utf8') ?? null
     },
 
-    matches: (candidate) => holds(join(revisions, candidate.hash), candidate.files),
+    parts: async (structure) => {
+      const names = await readdir(revisions).catch(() => [])
+      for (const name of names.filter((one) => hashPattern.test(one))) {
+        if ((await structureOf(name)) !== structure) continue
+        const text = await readBounded(join(revisions, name, partsFile), largestConfiguration)
+        const parts = text === null ? null : readParts(text.toString('utf8'))
+        if (parts !== null) return parts
+      }
+      return null
+    },
 
     prune: ({ structures: kept = 20 } = {}) =>
       attempt(revisions, async () => {

@@ -2,7 +2,8 @@ import { hostPatterns } from '../model/match.ts'
 import { hostKey, mapFiles } from '../render/maps.ts'
 import type { RunningServer } from '../types.ts'
 import type { Runtime, Silence } from './cli.ts'
-import { observeRunning } from './observe.ts'
+import { observeRunning, readEntry } from './observe.ts'
+import { backendsOf } from './seats.ts'
 import { connectWorker, type HaproxySockets } from './worker.ts'
 
 /** What the running worker would do with a request, by its own maps and servers. */
@@ -31,15 +32,16 @@ export async function askLive(sockets: HaproxySockets, name: string, path: strin
   const found = await findEntry(runtime, name, path).finally(() => runtime.close())
   if (!found.ok) return { kind: 'failed', why: found.why }
   if (found.entry === null) return { kind: 'answered', key: null, backend: null, servers: new Map() }
-  const { key, backend } = found.entry
+  const { key, section } = found.entry
   const observed = await observeRunning(sockets)
   if (observed.kind === 'absent') return { kind: 'failed', why: observed.why }
+  const backend = backendsOf(observed.running.seats)(section)
   return { kind: 'answered', key, backend, servers: observed.running.servers.get(backend) ?? new Map() }
 }
 
 interface Entry {
   readonly key: string
-  readonly backend: string
+  readonly section: string
 }
 
 /** `entry` is null when none takes the request. */
@@ -51,10 +53,10 @@ async function findEntry(
   for (const pattern of hostPatterns(name)) {
     const answer = await runtime.ask(`get map ${mapFiles.routes} ${hostKey(pattern)}${path}?`)
     if (!answer.ok) return answer
-    const [, key, value] = /found=yes.* key="([^"]*)", val(?:ue)?="([^"]*)"/.exec(answer.answer) ?? []
-    if (key === undefined || value === undefined) continue
-    const [backend = ''] = value.split('|')
-    return { ok: true, entry: { key, backend } }
+    const found = readEntry(answer.answer)
+    if (found === null) continue
+    const [section = ''] = found.value.split('|')
+    return { ok: true, entry: { key: found.key, section } }
   }
   return { ok: true, entry: null }
 }

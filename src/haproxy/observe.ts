@@ -1,7 +1,9 @@
 import { mapFiles } from '../render/maps.ts'
-import type { BackendId, Ms, Running, RunningServer, ServerState } from '../types.ts'
+import { isSpare } from '../render/spares.ts'
+import type { Ms, Running, RunningServer, ServerState } from '../types.ts'
 import type { Answer, Runtime, Silence } from './cli.ts'
 import { workers } from './master.ts'
+import { seatsOf, unseatedMaps, unseatedServers } from './seats.ts'
 import { connectWorker, type HaproxySockets } from './worker.ts'
 
 export interface ObserveOptions extends HaproxySockets {
@@ -35,7 +37,7 @@ export type Observed =
 
 /** By the names the CLI knows them by, too. */
 const files = Object.values(mapFiles)
-const revisionKey = 'revision'
+export const revisionKey = 'revision'
 
 /** Reads back all that a plan needs from the worker that serves now. Never rejects. */
 export async function observeRunning(options: ObserveOptions): Promise<Observed> {
@@ -57,10 +59,19 @@ export async function observeRunning(options: ObserveOptions): Promise<Observed>
     if (file !== undefined && map.entries !== null) found.set(file, map.entries)
   }
   const { pid, version, structure, revision } = identity.identity
+  const seats = seatsOf(found)
   const processes = await workers(masterSocket, { timeout: Math.min(timeout, 2_000), signal })
   return {
     kind: 'running',
-    running: { pid, version, structure, revision, servers: parseServers(state.answer), maps: found },
+    running: {
+      pid,
+      version,
+      structure,
+      revision,
+      seats,
+      servers: unseatedServers(parseServers(state.answer), seats),
+      maps: unseatedMaps(found, seats),
+    },
     oldWorkers: processes.ok ? processes.old.length : 0,
     masterProblem: masterProblem(processes, pid),
   }
@@ -100,12 +111,7 @@ async function readIdentity(
   }
   const pid = Number(fields.get('Pid'))
   const version = fields.get('Version') ?? ''
-  if (!Number.isSafeInteger(pid) || pid < 1 || !/^\d[\w.+~:-]{0,63}$/.test(version))
-    return {
-      ok: false,
-      code: 'unreadable',
-      why: `${path}: \`show info\` is not understood; is it HAProxy's stats socket?`,
-    }
+  if (!Number.isSafeInteger(pid) || pid < 1 || !/^\d[\w.+~:-]{0,63}$/.test(version)) return notUnderstood(path)
   return {
     ok: true,
     identity: {
@@ -119,8 +125,33 @@ async function readIdentity(
   }
 }
 
+/** Which worker answers. */
+export async function workerPid(
+  runtime: Runtime,
+  path: string,
+): Promise<{ readonly ok: true; readonly pid: number } | Silence> {
+  const about = await runtime.ask('show info')
+  if (!about.ok) return about
+  const pid = Number(/^Pid: (\d+)$/m.exec(about.answer)?.[1])
+  return Number.isSafeInteger(pid) ? { ok: true, pid } : notUnderstood(path)
+}
+
+/** The entry that `get map` found; null: none. */
+export function readEntry(answer: string): { readonly key: string; readonly value: string } | null {
+  const [, key, value] = /found=yes.* key="([^"]*)", val(?:ue)?="([^"]*)"/.exec(answer) ?? []
+  return key === undefined || value === undefined ? null : { key, value }
+}
+
+function notUnderstood(path: string): Silence {
+  return {
+    ok: false,
+    code: 'unreadable',
+    why: `${path}: \`show info\` is not understood; is it HAProxy's stats socket?`,
+  }
+}
+
 /** `entries` is null when HAProxy has no map of that name. Of a key that stands twice the first counts, as for HAProxy. */
-async function readMap(
+export async function readMap(
   runtime: Runtime,
   file: string,
 ): Promise<{ readonly ok: true; readonly entries: ReadonlyMap<string, string> | null } | Silence> {
@@ -150,27 +181,31 @@ function stateOf(admin: number, operation: number): ServerState {
   return operation === stopped ? 'maint' : 'ready'
 }
 
-/** A backend without servers is not listed. Sections of our own, which begin with `:`, are left out. */
-function parseServers(text: string): ReadonlyMap<BackendId, ReadonlyMap<string, RunningServer>> {
-  const servers = new Map<BackendId, Map<string, RunningServer>>()
+type Servers = ReadonlyMap<string, ReadonlyMap<string, RunningServer>>
+
+/** By section. One without servers is not listed. Those of our own, which begin with `:`, are left out, but for spares. */
+export function parseServers(text: string): Servers {
+  const servers = new Map<string, Map<string, RunningServer>>()
   let columns: ReadonlyMap<string, number> = new Map()
   for (const line of text.split('\n')) {
-    if (line.startsWith('# '))
-      columns = new Map(
-        line
-          .slice(2)
-          .split(' ')
-          .map((name, index) => [name, index]),
-      )
+    if (line.startsWith('# ')) {
+      const names = line.slice(2).split(' ')
+      columns = new Map(names.map((name, index) => [name, index]))
+    }
     const cells = line.split(' ')
     const cell = (name: string) => cells[columns.get(name) ?? -1] ?? ''
-    const backend = cell('be_name')
-    if (line.startsWith('#') || !/^[\w.-][\w.:-]*$/.test(backend)) continue
-    const known = servers.get(backend) ?? new Map<string, RunningServer>()
-    servers.set(backend, known)
-    known.set(cell('srv_name'), {
+    const section = cell('be_name')
+    if (line.startsWith('#') || !(/^[\w.-][\w.:-]*$/.test(section) || isSpare(section))) continue
+    const known = servers.get(section) ?? new Map<string, RunningServer>()
+    servers.set(section, known)
+    const name = cell('srv_name')
+    const address = `${cell('srv_addr')}:${cell('srv_port')}`
+    known.set(name, {
       weight: Number(cell('srv_uweight')),
       state: stateOf(Number(cell('srv_admin_state')), Number(cell('srv_op_state'))),
+      // of equal texts one is kept: there are tens of thousands
+      address: address === name ? name : address,
+      words: null,
     })
   }
   return servers

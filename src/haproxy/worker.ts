@@ -28,6 +28,7 @@ export async function connectWorker(
 function throughMaster(masterSocket: string, pid: number, why: Silence, limits: CliLimits): Runtime {
   let last: Promise<unknown> = Promise.resolve()
   return {
+    takesPayload: false,
     ask: (command, payload) => {
       if (payload !== undefined) return Promise.resolve(why)
       const answer = last.then(() => ask(masterSocket, `@!${pid} ${command}`, limits))

@@ -94,7 +94,11 @@ function keepBackend(before: Backend | undefined, backend: Backend): Backend {
     }),
   )
   const section = keepEqual(before.section, backend.section)
-  const isSame = servers === before.servers && section === before.section && backend.service === before.service
+  const isSame =
+    servers === before.servers &&
+    section === before.section &&
+    backend.service === before.service &&
+    backend.drain === before.drain
   return isSame ? before : { ...backend, servers, section }
 }
 

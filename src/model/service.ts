@@ -103,8 +103,8 @@ export function decideService(
   })
   const backends = new Map<BackendId, Backend>()
   for (const [id, section] of sections) {
-    const servers = serversOf(seating.seats, draining, drains.get(id) ?? options.drain, at)
-    backends.set(id, { id, service, section, servers })
+    const drain = drains.get(id) ?? options.drain
+    backends.set(id, { id, service, section, servers: serversOf(seating.seats, draining, drain, at), drain })
   }
   const deadlines = [...draining.values()].flatMap((since) => [...drains.values()].map((drain) => since + drain))
   return {
@@ -143,7 +143,10 @@ export function lingerService(service: string, memory: ServiceMemory, at: Ms): S
     deadlines.push(until)
     const section = { ...options.section, ...spec.section }
     const id = backendIdOf(service, section, options.section)
-    if (spec.rewrite.redirect === null) backends.set(id, { id, service, section, servers: [] })
+    if (spec.rewrite.redirect === null) {
+      const drain = Math.max(backends.get(id)?.drain ?? 0, spec.drain ?? options.drain)
+      backends.set(id, { id, service, section, servers: [], drain })
+    }
     const from = { instances: [], isCurrent: false, lingersUntil: until }
     claims.push({ key, route: routeOf(service, spec, id, options.timeout, from), standing: 'left' })
   }

@@ -1,10 +1,12 @@
 import { inOrderOfIds } from '../model/backend-id.ts'
 import { printMatch } from '../routes/grammar.ts'
-import type { Backend, BackendId, Candidate, Model, RenderSettings, Route } from '../types.ts'
+import type { Backend, BackendId, Candidate, Model, RenderSettings, Route, SectionOptions } from '../types.ts'
 import { hostEntries, mapDigest, mapFiles, mapText, routeEntries, stateEntries } from './maps.ts'
+import { partsFile, partsText } from './parts.ts'
 import { type Misplaced, type Placed, placeBackends, placeServers } from './placement.ts'
 import { digest, settingsDigest } from './revision.ts'
-import { checkedBackendId, checkedSection, serverLine } from './server-line.ts'
+import { checkedSection, checkedSectionName, serverLine } from './server-line.ts'
+import { spareCount, sparesOf } from './spares.ts'
 import type { Templates } from './templates.ts'
 import { backendView, configView, type Printed, placeholders } from './views.ts'
 
@@ -29,13 +31,14 @@ export interface RenderingFailure {
 export function renderCandidate(model: Model, templates: Templates, settings: RenderSettings): Rendering {
   const frame = frameOf(templates, settings)
   if (frame.kind === 'failed') return frame
-  const rendered = sectionsOf(templates, inOrderOfIds(model))
+  const spares = sparesOf(settings.spares ?? spareCount(model.backends.size))
+  const rendered = sectionsOf(templates, [...spares, ...inOrderOfIds(model)])
   if (rendered.kind === 'failed') return rendered
   const { sections } = rendered
   const routes = routeEntries(model)
-  const routesHash = digest([mapDigest(routes), ...sections.map(({ members }) => members)])
+  const routesHash = digest([mapDigest(routes), ...sections.slice(spares.length).map(({ members }) => members)])
   const hash = digest([routesHash, templates.hash, frame.settings])
-  const { parts, structure } = structureOf(frame, sections)
+  const { parts, shapes, structure } = structureOf(frame, sections)
   const astray = findAstray(model, structure)
   if (astray !== null) return noBackend(astray)
   const maps = new Map<string, ReadonlyMap<string, string>>([
@@ -50,11 +53,15 @@ export function renderCandidate(model: Model, templates: Templates, settings: Re
     routesHash,
     structure,
     parts,
+    shapes,
     maps,
     get files() {
       files ??= new Map([
         [configFile, configText(frame, sections, structure)],
         ...[...maps].map(([name, map]) => [name, mapText(map)] as const),
+        // nobody sits in a spare of a new worker
+        [mapFiles.seats, ''],
+        [partsFile, partsText(parts)],
       ])
       return files
     },
@@ -100,6 +107,8 @@ interface Section {
   readonly text: string
   /** Of its text, server lines left out. */
   readonly digest: string
+  /** Equal for two sections that differ in nothing but their names. */
+  readonly shape: string
   /** Of its options and servers, as HAProxy gets them. */
   readonly members: string
 }
@@ -139,7 +148,7 @@ function sectionsOf(templates: Templates, backends: readonly Backend[]): Rendere
 }
 
 function sectionOf(templates: Templates, backend: Backend): Section | RenderingFailure {
-  const id = checkedBackendId(backend.id)
+  const id = checkedSectionName(backend.id)
   const options = checkedSection(backend.section)
   const placed = place('backend.eta', templates.backend(backendView(id, options)), (text) => placeServers(text, id))
   if (placed.kind === 'failed') return { ...placed, reason: `${placed.reason} (backend ${id})` }
@@ -157,8 +166,31 @@ function sectionOf(templates: Templates, backend: Backend): Section | RenderingF
     // One flat string: concatenation would leave a tree of small ones to walk at every rendering.
     text: [...text, placed.after].join(''),
     digest: digest([placed.before, placed.after]),
+    shape: shapeOf(templates, id, options, placed),
     members: digest([members]),
   }
+}
+
+const prototypeId = ':prototype'
+const prototypes = new WeakMap<Templates, Map<string, Placed | null>>()
+
+/** What HAProxy accepts of one section it accepts of all others of its shape. */
+function shapeOf(templates: Templates, id: BackendId, options: SectionOptions, { before, after }: Placed): string {
+  const known = remember(prototypes, templates, () => new Map<string, Placed | null>())
+  const key = JSON.stringify([options.balance, options.sticky, options.maxconn, options.proto])
+  let prototype = known.get(key)
+  if (prototype === undefined) {
+    const printed = templates.backend(backendView(prototypeId, options))
+    const placed = place('backend.eta', printed, (text) => placeServers(text, prototypeId))
+    prototype = placed.kind === 'placed' ? placed : null
+    known.set(key, prototype)
+  }
+  const isAlike =
+    prototype !== null &&
+    prototype.before.replaceAll(prototypeId, id) === before &&
+    prototype.after.replaceAll(prototypeId, id) === after
+  const shape = isAlike && prototype !== null ? prototype : { before, after }
+  return digest([shape.before, shape.after])
 }
 
 function ofTemplates<Key extends object, Value>(
@@ -182,10 +214,7 @@ function place(file: string, printed: Printed, cut: (text: string) => Placed | M
   return placed.kind === 'placed' ? placed : { kind: 'failed', file, line: null, reason: placed.reason }
 }
 
-interface Structure {
-  readonly structure: string
-  readonly parts: Candidate['parts']
-}
+type Structure = Pick<Candidate, 'structure' | 'parts' | 'shapes'>
 let newest: (Structure & { readonly frame: Frame; readonly rendered: readonly Section[] }) | null = null
 
 /** Most changes are of members, and leave the structure as it is. */
@@ -196,7 +225,9 @@ function structureOf(frame: Frame, rendered: readonly Section[]): Structure {
     known.rendered.length === rendered.length &&
     rendered.every((section, index) => isSameStructure(section, known.rendered[index]))
   const structure = isSame ? known.structure : digest([frame.digest, ...rendered.map((section) => section.digest)])
-  newest = { structure, parts: isSame ? known.parts : partsOf(frame, rendered), frame, rendered }
+  const parts = isSame ? known.parts : partsOf(frame, rendered)
+  const shapes = isSame ? known.shapes : new Set([frame.digest, ...rendered.map(({ shape }) => shape)])
+  newest = { structure, parts, shapes, frame, rendered }
   return newest
 }
 

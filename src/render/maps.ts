@@ -11,6 +11,8 @@ export const mapFiles = {
   hosts: 'hosts.map',
   state: 'state.map',
   revision: 'revision.map',
+  /** Empty on disk: which backend sits in which spare section of the running worker. */
+  seats: 'seats.map',
 } as const
 
 /** Of one map file, in byte order of keys. */
@@ -133,6 +135,12 @@ function valueFor(route: Route): string {
     )
   }
   return fields.join('|').replace(/\|+$/, '')
+}
+
+/** The value of an entry of routes.map, `backend|service|...`, with another first field. */
+export function withFirstField(value: string, change: (field: string) => string): string {
+  const bar = value.indexOf('|')
+  return bar === -1 ? change(value) : `${change(value.slice(0, bar))}${value.slice(bar)}`
 }
 
 /** A redirect of a service that has left is no answer any more, though its match stays taken while it lingers. */

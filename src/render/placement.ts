@@ -102,6 +102,7 @@ const plainSettings: RenderSettings = {
   },
   hardStopAfter: 900_000,
   maxOldWorkers: 4,
+  spares: null,
   paths: 'auto',
   headerNames: 'keep',
   accessLog: true,

@@ -1,4 +1,5 @@
-import type { BackendId, Balance, SectionOptions, Server, ServerState } from '../types.ts'
+import type { BackendId, Balance, SectionOptions, Server } from '../types.ts'
+import { isSpare } from './spares.ts'
 
 const quad = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)$/
 const backendId = /^(?:[A-Za-z0-9._-]{1,63}|x:[0-9a-f]{24})(?::[0-9a-f]{6})?$/
@@ -28,11 +29,34 @@ function serverWords(server: Server, section: SectionOptions, weight: number): S
   if (name !== `${address}:${port}`) throw new Error(`expected a server to be named by its address, got ${shown(name)}`)
   if (!isWholeNumber(server.weight, 0, 256))
     throw new Error(`expected a weight from 0 to 256, got ${shown(server.weight)}`)
-  const options = ['weight', String(weight)]
-  if (maxconn !== null) options.push('maxconn', String(maxconn))
-  if (proto === 'h2c') options.push('proto', 'h2')
-  if (server.backup) options.push('backup')
-  return { name, address: `${address}:${port}`, options }
+  return {
+    name,
+    address: `${address}:${port}`,
+    options: ['weight', String(weight), ...fixedWords(server, { maxconn, proto })],
+  }
+}
+
+/** What of a server HAProxy doesn't tell again, and but for `maxconn` does not change while it runs. */
+function fixedWords(
+  { backup }: Pick<Server, 'backup'>,
+  { maxconn, proto }: Pick<SectionOptions, 'maxconn' | 'proto'>,
+): readonly string[] {
+  return [
+    ...(maxconn === null ? [] : ['maxconn', String(maxconn)]),
+    ...(proto === 'h2c' ? ['proto', 'h2'] : []),
+    ...(backup ? ['backup'] : []),
+  ]
+}
+
+/** The same as one text: '' for a server without such options. */
+export function wordsOf(server: Pick<Server, 'backup'>, section: SectionOptions): string {
+  return fixedWords(server, section).join(' ')
+}
+
+/** True when they differ in nothing but what can be changed while HAProxy runs. */
+export function differOnlyInLimit(words: string, others: string): boolean {
+  const rest = (text: string) => text.replace(/^maxconn \d+ ?/, '')
+  return rest(words) === rest(others)
 }
 
 function isWholeNumber(value: number, least: number, most: number): boolean {
@@ -54,27 +78,20 @@ export function serverLine(server: Server, section: SectionOptions): string {
 }
 
 /**
- * The runtime API's command that adds the same server. It comes up in maintenance; its state is set by a command
- * of its own, because `enabled` is refused by 3.x.
+ * The same server as words for `add server`, whose section is named before them. It comes up in maintenance; its state is set
+ * by a command of its own, because `enabled` is refused by 3.x.
  */
-export function addServerCommand(backend: BackendId, server: Server, section: SectionOptions): string {
-  const words = serverWords(server, section, server.weight)
-  return `add server ${checkedBackendId(backend)}/${words.name} ${words.address} ${words.options.join(' ')}`
-}
-
-/** The runtime API's command for a server that is there. */
-export function setStateCommand(backend: BackendId, server: string, state: ServerState): string {
-  return `set server ${checkedBackendId(backend)}/${checkedServerName(server)} state ${state}`
-}
-
-/** The runtime API's command that ends all requests on a server, connecting ones too. */
-export function shutdownSessionsCommand(backend: BackendId, server: string): string {
-  return `shutdown sessions server ${checkedBackendId(backend)}/${checkedServerName(server)}`
+export function addedServer(
+  server: Server,
+  section: SectionOptions,
+): { readonly name: string; readonly words: string } {
+  const { name, address, options } = serverWords(server, section, server.weight)
+  return { name, words: `${address} ${options.join(' ')}` }
 }
 
 /** `name` may have been read back from HAProxy: somebody else's server has another kind of name. */
-function checkedServerName(name: string): string {
-  if (!/^[A-Za-z0-9_.:-]{1,64}$/.test(name)) throw new Error(`expected the name of a server, got ${shown(name)}`)
+export function checkedServerName(name: string): string {
+  if (!/^[A-Za-z0-9_.:-]{1,256}$/.test(name)) throw new Error(`expected the name of a server, got ${shown(name)}`)
   return name
 }
 
@@ -94,4 +111,9 @@ export function checkedSection(section: SectionOptions): SectionOptions {
 export function checkedBackendId(id: BackendId): BackendId {
   if (!backendId.test(id)) throw new Error(`expected the id of a backend, got ${shown(id)}`)
   return id
+}
+
+/** The same for a section, which may be a spare one. */
+export function checkedSectionName(name: string): string {
+  return isSpare(name) ? name : checkedBackendId(name)
 }

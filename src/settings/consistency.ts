@@ -22,7 +22,8 @@ export function faultsOf(settings: Settings, isRoot: boolean): readonly Fault[] 
     ...listeners(settings),
     ...sockets(settings),
     ...ranges(settings),
-    ...settle(settings),
+    ...quietNotLonger(settings.apply, 'settle'),
+    ...quietNotLonger(settings.apply, 'tidy'),
   ]
 }
 
@@ -129,14 +130,15 @@ function ranges({ weave }: Settings): Fault[] {
   ]
 }
 
-function settle({ apply: { settle } }: Settings): Fault[] {
-  if (settle.quiet <= settle.longest) return []
+function quietNotLonger(apply: Settings['apply'], name: 'settle' | 'tidy'): Fault[] {
+  const { quiet, longest } = apply[name]
+  if (quiet <= longest) return []
   return [
     {
-      keys: ['apply.settle.quiet', 'apply.settle.longest'],
-      at: 'apply.settle.longest',
-      expected: `at least apply.settle.quiet, which is ${printDuration(settle.quiet)}`,
-      got: printDuration(settle.longest),
+      keys: [`apply.${name}.quiet`, `apply.${name}.longest`],
+      at: `apply.${name}.longest`,
+      expected: `at least apply.${name}.quiet, which is ${printDuration(quiet)}`,
+      got: printDuration(longest),
     },
   ]
 }

@@ -22,6 +22,7 @@ export function renderSettings({ haproxy }: Settings): RenderSettings {
     timeouts: haproxy.timeouts,
     hardStopAfter: haproxy.hardStopAfter,
     maxOldWorkers: haproxy.maxOldWorkers,
+    spares: haproxy.spares,
     paths: haproxy.paths,
     headerNames: haproxy.headerNames,
     accessLog: haproxy.accessLog,

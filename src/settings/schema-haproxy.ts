@@ -98,6 +98,12 @@ export const haproxySection = section({
     'hot',
     'old workers at a time; one more ends the oldest (`mworker-max-reloads`)',
   ),
+  spares: setting(
+    orElse(integer(0, 1000), 'auto'),
+    'auto',
+    'hot',
+    'sections declared ahead, so that a new service needs no reload, and a quarter as many for sticky ones; `auto`: one for every four backends, 16 to 256',
+  ),
   paths: setting(
     choice('auto', 'strict', 'plain'),
     'auto',

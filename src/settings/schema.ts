@@ -108,7 +108,21 @@ const apply = section({
     ),
   }),
   reloadEvery: setting(duration(), '2s', 'hot', 'shortest time between reloads; up to as much random delay is added'),
-  persist: setting(duration(), '1s', 'hot', 'what is remembered is written to disk at least this often'),
+  tidy: section({
+    quiet: setting(
+      duration(),
+      '60s',
+      'hot',
+      'a reload that nobody waits for (it gives a new service its own section, or takes away what is left over) comes after so long without a change; both may be written in one, `tidy: 60s/10m`',
+    ),
+    longest: setting(duration(), '10m', 'hot', 'and at the latest so long after there was a reason for it'),
+  }),
+  persist: setting(
+    duration(),
+    '1s',
+    'hot',
+    'files and memory on disk follow what changes while HAProxy runs at least this often',
+  ),
 })
 
 const guard = section({

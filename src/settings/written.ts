@@ -28,15 +28,17 @@ export interface ShortForm {
 }
 
 export const shortForms: ReadonlyMap<string, ShortForm> = new Map([
-  [
-    'apply.settle',
-    {
-      expected: 'a map of quiet and longest, or both in one text such as 20ms/500ms',
-      keys: ['apply.settle.quiet', 'apply.settle.longest'],
-      pattern: /^\s*([^\s/]+)\s*\/\s*([^\s/]+)\s*$/,
-    },
-  ],
+  ['apply.settle', quietAndLongest('apply.settle', '20ms/500ms')],
+  ['apply.tidy', quietAndLongest('apply.tidy', '60s/10m')],
 ])
+
+function quietAndLongest(group: string, example: string): ShortForm {
+  return {
+    expected: `a map of quiet and longest, or both in one text such as ${example}`,
+    keys: [`${group}.quiet`, `${group}.longest`],
+    pattern: /^\s*([^\s/]+)\s*\/\s*([^\s/]+)\s*$/,
+  }
+}
 
 /** Adds what a short form stands for. */
 export function addShortForm(layer: Layer, group: string, form: ShortForm, text: string, where: string): void {

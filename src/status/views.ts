@@ -25,9 +25,11 @@ export const reloadReasonCodes = [
   'global',
   'new-backend',
   'section',
-  'gone-backend',
   'server',
-  'members',
+  'refused',
+  'in-spare',
+  'gone-backend',
+  'spares',
 ] as const satisfies readonly ReloadReason['code'][]
 
 const time = z.string().meta({ format: 'date-time' })

@@ -1,0 +1,36 @@
+import type { RevisionAction } from '../types.ts'
+import { recordOf, withRecord } from './history.ts'
+import type { Known } from './known.ts'
+import type { LoopParts } from './parts.ts'
+import type { Made } from './wanted.ts'
+
+/**
+ * A line of the journal, and what was brought in from then on. A disk that refuses it does not stop traffic from following the
+ * catalog: the line is in the history of this life, and the refusal is shown.
+ */
+export async function record(
+  parts: LoopParts,
+  known: Known,
+  made: Made,
+  action: RevisionAction,
+  reasons: readonly string[],
+): Promise<void> {
+  const { candidate, model } = made
+  const models = { before: known.applied?.model ?? null, after: model }
+  const line = recordOf(known.lastNumber + 1, candidate, models, { action, reasons, causes: known.causes })
+  known.lastNumber = line.number
+  known.history = withRecord(known.history, line)
+  if (action !== 'rejected') {
+    known.lastRun = line
+    known.applied = made
+  }
+  const appended = await parts.journal.append(line)
+  noteUnwritten(known, 'journal', appended.kind === 'failed' ? appended.why : null)
+}
+
+/** `why` null: it is written. */
+export function noteUnwritten(known: Known, what: string, why: string | null): void {
+  if (why === null && !known.unwritten.has(what)) return
+  const others = [...known.unwritten].filter(([name]) => name !== what)
+  known.unwritten = new Map(why === null ? others : [...others, [what, why]])
+}

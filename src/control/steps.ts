@@ -1,0 +1,137 @@
+import { type BackoffLimits, backoff } from '../backoff.ts'
+import { openSession, type Session } from '../haproxy/runtime.ts'
+import { takeLeave } from '../plan/leaving.ts'
+import { plan } from '../plan/plan.ts'
+import { mapFiles } from '../render/maps.ts'
+import type { Ms, Step } from '../types.ts'
+import { isRecorded } from './history.ts'
+import type { Known } from './known.ts'
+import type { LoopParts } from './parts.ts'
+import { record } from './record.ts'
+import type { Report } from './report.ts'
+import type { Made } from './wanted.ts'
+
+/** Why steps were not taken, and when they are tried again. */
+export interface Refusal {
+  /** Of the candidate they led to. */
+  readonly hash: string
+  readonly why: string
+  /** How often in a row. */
+  readonly count: number
+  readonly retryFrom: Ms
+}
+
+const retry: BackoffLimits = { first: 100, longest: 30_000 }
+/** With so many refusals a reload is the way. */
+const enoughRefusals = 2
+/** The steps, the claim that all is in effect, and what a read back may have brought up. */
+const mostRounds = 4
+
+/**
+ * Tells the running HAProxy at once whatever needs no reload, in the order journal, socket, read back: what is planned next is
+ * planned against what was read. What it does not take is tried again later, and after that a reload brings it.
+ */
+export async function takeSteps(
+  parts: LoopParts,
+  known: Known,
+  made: Made,
+  report: Report,
+  signal: AbortSignal,
+): Promise<void> {
+  let session: Session | null = null
+  try {
+    for (let round = 0; round < mostRounds; round++) {
+      planWanted(known, made)
+      const steps = dueSteps(known)
+      const { running } = known.sight
+      if (steps.length === 0 || running === null || signal.aborted) return
+      if (session === null) {
+        const opened = await openSession(parts.target.sockets, running, { signal })
+        if (opened.kind === 'failed') return noteFailure(known, made, opened.why)
+        session = opened.session
+      }
+      if (isRevision(steps) && !isRecorded(known.history, made.candidate))
+        await record(parts, known, made, 'runtime', [])
+      const started = performance.now()
+      const taken = await session.take(running, steps)
+      report.durations.runtime = (report.durations.runtime ?? 0) + performance.now() - started
+      if (taken.kind === 'failed') return noteFailure(known, made, taken.why)
+      if (taken.kind === 'refused') return noteRefusal(known, made, taken.why)
+      known.sight = { ...known.sight, running: taken.running }
+      report.steps.push(...steps.filter((step) => !taken.waiting.includes(step)))
+    }
+    // what is left was told and did not come to pass
+    planWanted(known, made)
+    const [step] = dueSteps(known)
+    if (step !== undefined) noteRefusal(known, made, `${step.do} has no effect`)
+  } finally {
+    session?.close()
+  }
+}
+
+/** Deleting what has left is no change of what is served. */
+function isRevision(steps: readonly Step[]): boolean {
+  return steps.some(({ do: what }) => what !== 'delete' && what !== 'shutdown')
+}
+
+/** Those of the plan, and of servers that leave what is due. */
+function dueSteps(known: Known): readonly Step[] {
+  const { plan: open, refusedSteps } = known
+  const { running } = known.sight
+  known.stepsFrom = null
+  if (open === null || running === null) return []
+  const now = performance.now()
+  if (refusedSteps !== null && now < refusedSteps.retryFrom) {
+    known.stepsFrom = refusedSteps.retryFrom
+    return []
+  }
+  const { farewells, steps, nextAt } = takeLeave(known.farewells, open, running, {
+    applied: known.applied?.model ?? null,
+    endpoints: known.wanted.decision?.endpoints ?? new Map(),
+    now,
+  })
+  known.farewells = farewells
+  known.stepsFrom = nextAt
+  // a new worker has its own: were it told now, its start could not be told from somebody else's doing
+  const isReloading = known.job?.kind === 'reload'
+  return [...open.steps.filter((step) => !(isReloading && isClaim(step))), ...steps]
+}
+
+function isClaim(step: Step): boolean {
+  return step.do === 'map' && step.file === mapFiles.revision
+}
+
+/** What runs may be another worker by now, or somebody has changed it: all of it is read again, and planned for. */
+function noteRefusal(known: Known, { candidate: { hash } }: Made, why: string): void {
+  known.isSightDoubted = true
+  known.lookFrom = performance.now()
+  const count = (known.refusedSteps?.count ?? 0) + 1
+  const retryFrom = performance.now() + (count === 1 ? 0 : backoff(count, retry))
+  known.refusedSteps = { hash, why, count, retryFrom }
+  known.stepsFrom = retryFrom
+}
+
+/** Nobody answers, or not who was asked. In the middle of a reload that is how it goes, and its end tells who does. */
+function noteFailure(known: Known, made: Made, why: string): void {
+  if (known.job?.kind !== 'reload') {
+    noteRefusal(known, made, why)
+    return
+  }
+  const retryFrom = performance.now() + retry.first
+  known.refusedSteps = { hash: made.candidate.hash, why, count: 0, retryFrom }
+  known.stepsFrom = retryFrom
+}
+
+/** What takes HAProxy to what is wanted, as far as both are known. */
+export function planWanted(known: Known, made: Made): void {
+  const { refusedSteps } = known
+  const { running } = known.sight
+  if (running === null) {
+    known.plan = null
+    return
+  }
+  const open = plan(running, made, known.parts)
+  if (refusedSteps !== null && open.steps.length === 0) known.refusedSteps = null
+  const isStuck = open.steps.length > 0 && refusedSteps !== null && refusedSteps.count >= enoughRefusals
+  known.plan = isStuck ? { ...open, reload: [...open.reload, { code: 'refused', subject: refusedSteps.why }] } : open
+}

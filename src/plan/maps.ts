@@ -1,0 +1,58 @@
+import { mapFiles } from '../render/maps.ts'
+import type { BackendId, Candidate, EntryChange, Running, Step } from '../types.ts'
+
+type Entries = ReadonlyMap<string, string>
+
+/** Map files in the order they are changed in: routes first, the monitor's state last. */
+export function mapSteps(running: Running, candidate: Candidate, exists: (id: BackendId) => boolean): readonly Step[] {
+  const files = [...candidate.maps.keys()].filter((file) => file !== mapFiles.revision)
+  const rank = (file: string) => (file === mapFiles.routes ? 0 : file === mapFiles.state ? 2 : 1)
+  files.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))
+
+  // our own sections (`:none`, `:redirect`) are in every structure of ours
+  const isServable = (value: string) => {
+    const id = value.split('|', 1)[0] ?? ''
+    return id.startsWith(':') || exists(id)
+  }
+  const servesNothing = isEmptyOf(candidate.maps.get(mapFiles.routes) ?? new Map(), isServable)
+  return files.flatMap((file) => {
+    if (file === mapFiles.routes) return mapStep(file, running, candidate, isServable)
+    // an edge whose first routes wait for the reload is not up yet
+    if (file === mapFiles.state) return mapStep(file, running, candidate, () => !servesNothing)
+    return mapStep(file, running, candidate, () => true)
+  })
+}
+
+/** True where there are entries, and none is of that kind. */
+function isEmptyOf(entries: Entries, isOfThatKind: (value: string) => boolean): boolean {
+  for (const value of entries.values()) if (isOfThatKind(value)) return false
+  return entries.size > 0
+}
+
+/** Maps found to be as wanted, with what ran then: both keep their identity while nothing changes. */
+const settled = new WeakMap<Entries, Entries>()
+
+/** One step with all that differs, or none. A value that may not be set yet leaves its key as it is. */
+export function mapStep(
+  file: string,
+  running: Running,
+  candidate: Candidate,
+  maySet: (value: string) => boolean,
+): readonly Step[] {
+  const wanted = candidate.maps.get(file)
+  // the running configuration reads no such map: there is nothing to change
+  const present = running.maps.get(file)
+  if (present === undefined) return []
+  if (wanted === undefined || settled.get(wanted) === present) return []
+  const changes = new Map<string, EntryChange>()
+  let held = 0
+  for (const [key, value] of wanted) {
+    const from = present.get(key) ?? null
+    if (from === value) continue
+    if (maySet(value)) changes.set(key, { from, to: value })
+    else held++
+  }
+  for (const [key, from] of present) if (!wanted.has(key)) changes.set(key, { from, to: null })
+  if (changes.size === 0 && held === 0) settled.set(wanted, present)
+  return changes.size === 0 ? [] : [{ do: 'map', file, changes }]
+}
