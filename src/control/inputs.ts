@@ -15,6 +15,8 @@ export interface LoopSettings extends PacingSettings {
   readonly model: ModelSettings
   readonly render: RenderSettings
   readonly persist: Ms
+  /** How often all of what runs is read back. */
+  readonly verify: Ms
   /** How old files may be that a HAProxy of ours is started with before the catalog has spoken; Infinity: any age. */
   readonly maxStartAge: Ms
 }
@@ -93,7 +95,7 @@ export function templateFault(problems: readonly TemplateProblem[]): string {
 }
 
 function loopSettingsOf(settings: Settings, before: LoopSettings | null): LoopSettings {
-  const { settle, tidy, reloadEvery, persist } = settings.apply
+  const { settle, tidy, reloadEvery, persist, verify } = settings.apply
   const { maxStartAge } = settings.haproxy
   const [model, render] = [modelSettings(settings), renderSettings(settings)]
   return {
@@ -103,6 +105,7 @@ function loopSettingsOf(settings: Settings, before: LoopSettings | null): LoopSe
     tidy,
     reloadEvery,
     persist,
+    verify,
     maxStartAge: maxStartAge === 'forever' ? Number.POSITIVE_INFINITY : maxStartAge,
   }
 }

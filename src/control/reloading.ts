@@ -9,7 +9,7 @@ import { failedReload, refused, reloaded, satisfied } from './pacing.ts'
 import type { LoopParts } from './parts.ts'
 import { noteUnwritten, record } from './record.ts'
 import type { Report } from './report.ts'
-import { lookEvery, noteFailedStart, verifyEvery } from './sighting.ts'
+import { lookEvery, noteFailedStart } from './sighting.ts'
 import type { Made } from './wanted.ts'
 
 /** Brings a candidate in by a reload, or puts it where a HAProxy that is not there yet finds it. */
@@ -67,7 +67,7 @@ async function conclude(
       known.farewells = new Map()
       known.refusedSteps = null
       known.lookFrom = now + lookEvery
-      known.verifyFrom = now + verifyEvery
+      known.verifyFrom = now + parts.inputs.loopSettings().verify
       if (applied.isReload) return record(parts, known, made, 'reload', reasonsOf(open))
       if (!isRecorded(known.history, made.candidate)) return record(parts, known, made, 'reload', ['haproxy-start'])
       known.applied = made

@@ -13,8 +13,6 @@ import type { Drift, Proof } from './state.ts'
 /** How often the running HAProxy is asked whether it is still what was proved; sooner while it is not there. */
 export const lookEvery: Ms = 1_000
 export const lookForEvery: Ms = 500
-/** How often all of it is read back. */
-export const verifyEvery: Ms = 30_000
 /** Of starting a HAProxy of our own that does not come up. */
 const restart: BackoffLimits = { first: 1_000, longest: 30_000 }
 
@@ -45,9 +43,9 @@ export async function lookAtHaproxy(
 }
 
 /** A whole reading, of the same worker or of another. */
-async function takeIn({ target }: LoopParts, known: Known, read: Running, report: Report): Promise<void> {
+async function takeIn({ target, inputs }: LoopParts, known: Known, read: Running, report: Report): Promise<void> {
   const { running: before } = known.sight
-  known.verifyFrom = performance.now() + verifyEvery
+  known.verifyFrom = performance.now() + inputs.loopSettings().verify
   if (before?.pid === read.pid) {
     const running = withKnown(before, read)
     noteDrift(known, report, differences(before, running))
@@ -74,7 +72,7 @@ function noteDrift(known: Known, report: Report, drift: readonly Drift[]): void 
 
 /** Reads all of it back beside the turns; what they touch meanwhile has been read back by them. */
 export function startVerify(parts: LoopParts, known: Known, start: Running, signal: AbortSignal): void {
-  known.verifyFrom = performance.now() + verifyEvery
+  known.verifyFrom = performance.now() + parts.inputs.loopSettings().verify
   startJob(parts, known, 'verify', async () => {
     const observed = await observeRunning({ ...parts.target.sockets, signal })
     return (_, now, report) => {

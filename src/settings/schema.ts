@@ -117,6 +117,12 @@ const apply = section({
     ),
     longest: setting(duration(), '10m', 'hot', 'and at the latest so long after there was a reason for it'),
   }),
+  verify: setting(
+    duration(100),
+    '30s',
+    'hot',
+    'all of what runs is read back this often and put right where somebody else has changed it',
+  ),
   persist: setting(
     duration(),
     '1s',
