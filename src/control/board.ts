@@ -48,6 +48,7 @@ function nothingKnown(process: State['haproxy']['process']): State {
       version: null,
       pid: null,
       oldWorkers: 0,
+      spares: { free: 0, taken: 0 },
       reloads: { success: 0, failure: 0 },
       error: null,
     },

@@ -1,3 +1,4 @@
+import { isSpare } from '../render/spares.ts'
 import type { SourceStatus } from '../sources/source.ts'
 import type { Known } from './known.ts'
 import type { HaproxyState, State } from './state.ts'
@@ -22,6 +23,7 @@ export function stateOf(
       version: sight.running?.version ?? null,
       pid: sight.running?.pid ?? null,
       oldWorkers: sight.oldWorkers,
+      spares: sparesOf(known),
       reloads: known.reloads,
       error: pace.refusal?.why ?? wanted.fault ?? sight.trouble,
     },
@@ -29,6 +31,20 @@ export function stateOf(
     ready: readiness(known, about.sources),
     notices: new Map([...notices, ...known.unwritten]),
   }
+}
+
+function sparesOf({ sight, parts }: Known): HaproxyState['spares'] {
+  const taken = sight.running?.seats?.size ?? 0
+  return { taken, free: sight.running?.seats == null ? 0 : Math.max(0, spareNames(parts).length - taken) }
+}
+
+const names = new WeakMap<NonNullable<Known['parts']>, readonly string[]>()
+
+function spareNames(parts: Known['parts']): readonly string[] {
+  if (parts === null) return []
+  const known = names.get(parts) ?? [...parts.keys()].filter(isSpare)
+  names.set(parts, known)
+  return known
 }
 
 /** Ready: a proved revision runs in HAProxy. Old data or a newer revision that waits do not make it unready. */

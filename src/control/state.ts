@@ -10,6 +10,8 @@ export interface HaproxyState {
   readonly pid: number | null
   /** Workers that still finish requests after a reload. */
   readonly oldWorkers: number
+  /** Sections that were declared ahead for new services, of the worker that runs. */
+  readonly spares: { readonly free: number; readonly taken: number }
   /** Of this heddle's life. */
   readonly reloads: { readonly success: number; readonly failure: number }
   /** Why the newest wanted revision does not run; null when it does. */

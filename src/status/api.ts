@@ -127,7 +127,11 @@ export function statusView(state: State, now: Ms): StatusView {
     decided: state.decision !== null,
     revision: state.proof === null ? null : proofView(state.proof),
     wanted: state.candidate && { hash: state.candidate.hash, routesHash: state.candidate.routesHash },
-    pending: state.plan && { steps: state.plan.steps.length, reload: [...state.plan.reload] },
+    pending: state.plan && {
+      steps: state.plan.steps.length,
+      leaving: state.plan.leaving.length,
+      reload: [...state.plan.reload],
+    },
     sources: Object.fromEntries([...state.sources].map(([name, source]) => [name, sourceView(source, now)])),
     holds: [],
     haproxy: state.haproxy,

@@ -1,11 +1,31 @@
-import type { Turn } from '../control/state.ts'
+import type { Drift, Turn } from '../control/state.ts'
 import { problemCodes } from '../problems.ts'
 import type { SourceStatus } from '../sources/source.ts'
+import type { Step } from '../types.ts'
 import { addressSources, reloadReasonCodes, serverStates } from './views.ts'
 
 export const outcomes = ['unchanged', 'applied', 'rejected', 'waiting'] as const satisfies readonly Turn['outcome'][]
-export const stages = ['decide', 'render', 'validate', 'apply'] as const satisfies readonly (keyof Turn['durations'])[]
+export const stages = [
+  'decide',
+  'render',
+  'runtime',
+  'validate',
+  'apply',
+  'install',
+] as const satisfies readonly (keyof Turn['durations'])[]
 export const reloadOutcomes = ['success', 'failure'] as const
+export const stepKinds = [
+  'seat',
+  'add',
+  'weigh',
+  'state',
+  'limit',
+  'readdress',
+  'map',
+  'shutdown',
+  'delete',
+] as const satisfies readonly Step['do'][]
+export const driftKinds = ['server', 'map', 'seat', 'worker'] as const satisfies readonly Drift['what'][]
 
 /** Stands for a label value outside its list, so that no text from outside ever becomes a label. */
 export const other = 'other'
@@ -17,7 +37,7 @@ export const sourceStates = [
   'waiting',
 ] as const satisfies readonly SourceStatus['state'][]
 /** What can be refused or fail to be written: names of `State.notices`. */
-export const noticeSubjects = ['settings', 'templates', 'current', 'journal', 'memory', other] as const
+export const noticeSubjects = ['settings', 'templates', 'current', 'check', 'journal', 'memory', other] as const
 
 export interface MetricRow {
   readonly type: 'gauge' | 'counter' | 'histogram'
@@ -83,14 +103,34 @@ export const metricTable = {
   heddle_backends: { type: 'gauge', help: 'Backends wanted of HAProxy. With the servers they make up its memory.' },
   heddle_stage_duration_seconds: {
     type: 'histogram',
-    help: 'Time that each stage of a turn took. Shows where a slow change spends it: validate is `haproxy -c`, apply the reload.',
+    help: 'Time that each stage of a turn took. Shows where a slow change spends it: runtime is what HAProxy is told without a reload, validate is `haproxy -c`, apply the reload, install the files that follow.',
     labels: { stage: stages },
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
   },
   heddle_change_duration_seconds: {
     type: 'histogram',
     help: 'Time from when a change was seen until HAProxy was read back with it, pacing and refusals included: how far traffic lags behind the catalog.',
-    buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 300],
+    buckets: [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 300],
+  },
+  heddle_runtime_steps_total: {
+    type: 'counter',
+    help: 'What HAProxy was told without a reload, by kind: the changes that cost next to nothing.',
+    labels: { step: stepKinds },
+  },
+  heddle_drifts_total: {
+    type: 'counter',
+    help: 'What was found otherwise than it was left and put right: servers, map entries and seats that somebody else changed over the socket, workers that came without a reload of heddle.',
+    labels: { what: driftKinds },
+  },
+  heddle_checks_total: {
+    type: 'counter',
+    help: 'Checks by `haproxy -c` of files that followed changes without one. A failure is a bug of heddle: please report it.',
+    labels: { outcome: reloadOutcomes },
+  },
+  heddle_spares: {
+    type: 'gauge',
+    help: 'Sections of the running HAProxy that were declared ahead for new services, by whether one serves from it (taken). With none free a new service needs a reload.',
+    labels: { state: ['free', 'taken'] },
   },
   heddle_reloads_total: {
     type: 'counter',
@@ -125,7 +165,7 @@ export const metricTable = {
   },
   heddle_notices: {
     type: 'gauge',
-    help: 'Whether a new version of settings or templates was not taken, or files could not be written (1); /api/v1/status says why.',
+    help: 'Whether a new version of settings or templates was not taken, files could not be written or were refused (1); /api/v1/status says why.',
     labels: { subject: noticeSubjects },
   },
   heddle_event_streams: {

@@ -6,6 +6,7 @@ import { ageSeconds } from './api.ts'
 import { type Counts, countsOf } from './counts.ts'
 import {
   type CounterName,
+  driftKinds,
   type GaugeName,
   type HistogramName,
   type MetricRow,
@@ -17,6 +18,7 @@ import {
   sourceNames,
   sourceStates,
   stages,
+  stepKinds,
 } from './metric-table.ts'
 import { addressSources, reloadReasonCodes, serverStates } from './views.ts'
 
@@ -57,11 +59,19 @@ export function createMetrics(): Metrics {
   const sourceErrors = counter('heddle_source_errors_total', registry)
   const stageDuration = histogram('heddle_stage_duration_seconds', registry)
   const changeDuration = histogram('heddle_change_duration_seconds', registry)
+  const steps = counter('heddle_runtime_steps_total', registry)
+  const drifts = counter('heddle_drifts_total', registry)
+  const checks = counter('heddle_checks_total', registry)
   const reloads = counter('heddle_reloads_total', registry)
   const reloadReasons = counter('heddle_reload_reasons_total', registry)
   const turns = counter('heddle_turns_total', registry)
   for (const stage of stages) stageDuration.zero({ stage })
-  for (const outcome of reloadOutcomes) reloads.inc({ outcome }, 0)
+  for (const step of stepKinds) steps.inc({ step }, 0)
+  for (const what of driftKinds) drifts.inc({ what }, 0)
+  for (const outcome of reloadOutcomes) {
+    reloads.inc({ outcome }, 0)
+    checks.inc({ outcome }, 0)
+  }
   for (const reason of [...reloadReasonCodes, other]) reloadReasons.inc({ reason }, 0)
   for (const outcome of outcomes) turns.inc({ outcome }, 0)
   collectDefaultMetrics({ register: registry })
@@ -77,6 +87,9 @@ export function createMetrics(): Metrics {
         if (duration !== undefined) stageDuration.observe({ stage }, duration / 1000)
       }
       if (turn.change !== null) changeDuration.observe(turn.change / 1000)
+      for (const { do: step } of turn.steps) steps.inc({ step })
+      for (const { what } of turn.drift) drifts.inc({ what })
+      if (turn.check !== null) checks.inc({ outcome: turn.check })
       if (turn.reload !== null) {
         reloads.inc({ outcome: turn.reload.outcome })
         const reasons = new Set(turn.reload.reasons.map(({ code }) => oneOf(reloadReasonCodes, code)))
@@ -142,6 +155,10 @@ const gaugeReadings: Readonly<Record<GaugeName, (reading: Reading) => readonly S
   heddle_conflicts: ({ counts }) => one(counts.problemsByCode.get('conflict') ?? 0),
   heddle_routes: ({ counts }) => one(counts.routes),
   heddle_backends: ({ counts }) => one(counts.backends),
+  heddle_spares: ({ state: { haproxy } }) => [
+    { labels: { state: 'free' }, value: haproxy.spares.free },
+    { labels: { state: 'taken' }, value: haproxy.spares.taken },
+  ],
   heddle_old_workers: ({ state }) => one(state.haproxy.oldWorkers),
   heddle_last_success_timestamp_seconds: ({ state, lastSuccess }) =>
     one(Math.max(lastSuccess, state.proof?.at ?? 0) / 1000),

@@ -136,7 +136,11 @@ export const statusView = z.object({
     .describe('read back from the running worker; null: none yet'),
   wanted: z.object({ hash: z.string(), routesHash: z.string() }).nullable(),
   pending: z
-    .object({ steps: count, reload: z.array(z.object({ code: z.enum(reloadReasonCodes), subject: z.string() })) })
+    .object({
+      steps: count,
+      leaving: count,
+      reload: z.array(z.object({ code: z.enum(reloadReasonCodes), subject: z.string() })),
+    })
     .nullable()
     .describe('what the running HAProxy still lacks'),
   sources: z.record(z.string(), sourceView),
@@ -147,6 +151,7 @@ export const statusView = z.object({
     version: z.string().nullable(),
     pid: z.int().nullable(),
     oldWorkers: count,
+    spares: z.object({ free: count, taken: count }).describe('sections declared ahead for new services'),
     reloads: z.object({ success: count, failure: count }),
     error: z.string().nullable(),
   }),
