@@ -157,7 +157,8 @@ describe('heddle render', () => {
   it('writes all files into a folder', async () => {
     const out = join(folder, 'out')
     expect((await heddle([...base, 'render', '--out', out, ...on('good.json')])).code).toBe(0)
-    expect((await readdir(out)).sort()).toEqual(['haproxy.cfg', 'hosts.map', 'revision.map', 'routes.map', 'state.map'])
+    const maps = ['hosts.map', 'revision.map', 'routes.map', 'seats.map', 'state.map']
+    expect((await readdir(out)).sort()).toEqual(['haproxy.cfg', ...maps, 'parts.txt'].sort())
     expect(await readFile(join(out, 'routes.map'), 'utf8')).toContain('shop.example/api/ api|api||/api\n')
   })
 

@@ -103,6 +103,7 @@ describe.each(['nodes', 'services'])('heddle that watches Consul by %s', (watch)
     const { consul, folder, running } = all
     await consul.register(registration('shop', 'a', one, 'heddle.route=shop.example'))
     await followed(folder, 'shop.example', 'one')
+    await running.ready()
     const before = await statusOf(running)
     await consul.kill()
     await until(async () => JSON.stringify((await running.get('/api/v1/status')).body).includes('"state":"stale"'))

@@ -84,7 +84,11 @@ describe('a master that does not answer while its worker serves', () => {
     const good = await current(folder)
     await rename(folder.masterSocket, `${folder.masterSocket}.away`)
 
-    await writeSnapshot(file, { web: [entry('w2', other, 'heddle.route=shop.example')] })
+    // what no spare section has
+    await writeSnapshot(file, {
+      web: [entry('w1', web, 'heddle.route=shop.example')],
+      other: [entry('o1', other, 'heddle.route=other.example', 'heddle.balance=leastconn')],
+    })
     await until(async () => (await statusOf(running)).haproxy.error !== null)
     expect(await turnRate(running)).toBeLessThan(10)
     expect(await statusOf(running)).toMatchObject({
@@ -95,7 +99,7 @@ describe('a master that does not answer while its worker serves', () => {
     expect(await body(folder, 'shop.example')).toBe('web')
 
     await rename(`${folder.masterSocket}.away`, folder.masterSocket)
-    await followed(folder, 'shop.example', 'other')
+    await followed(folder, 'other.example', 'other')
     await endsInTime(running)
   })
 })
@@ -222,7 +226,8 @@ describe('a server that turns critical while a revision is brought in', () => {
       return answers.every((answer) => answer === 'two')
     }
     await writeFile(held, '')
-    const shops = { ...before, shops: [entry('s1', one, 'heddle.route=other.example')] }
+    // what no spare section has
+    const shops = { ...before, shops: [entry('s1', one, 'heddle.route=other.example', 'heddle.balance=leastconn')] }
     await writeSnapshot(file, shops)
     await until(async () => (await readdir(join(folder.directory, 'revisions'))).length > 1)
     await writeSnapshot(file, {

@@ -41,7 +41,7 @@ async function site() {
   const change = () =>
     writeSnapshot(file, {
       web: [{ ...entry('w1', one, route), status: 'critical' }, entry('w2', two, route)],
-      shops: [entry('s1', one, 'heddle.route=other.example')],
+      shops: [entry('s1', one, 'heddle.route=other.example', 'heddle.balance=leastconn')],
     })
   return { folder, bin, running, haproxy, change }
 }
