@@ -31,6 +31,8 @@ export const problemCodes = {
   'container-gone': 'deregister the instance: Docker knows no such container on its node any more',
   'stale-catalog': 'register again: Docker knows a newer address of this container, which is used instead',
   'duplicate-address': 'deregister the older entry: two instances of the service have the same address and port',
+  unreachable:
+    'restart the container or deregister the instance, and give it a check in Consul; it gets requests again as soon as it accepts a connection',
 } as const satisfies Record<string, string>
 
 export type ProblemCode = keyof typeof problemCodes

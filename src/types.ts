@@ -130,12 +130,20 @@ export interface WeaveReport {
   readonly owned: ReadonlyMap<string, readonly string[]>
 }
 
+/** A server that neither HAProxy nor heddle gets a connection to, while others of its backend answer. */
+export interface Unreachable {
+  readonly since: Ms
+  readonly why: string
+}
+
 /** Everything the outside said, at one moment. The only clock of the pure core is `at`. */
 export interface World {
   readonly catalog: CatalogObservation
   /** By Consul node name. `unknown`: whether there is one can't be told yet, so what is remembered stays. */
   readonly engines: ReadonlyMap<string, Observation<Engine>> | 'unknown'
   readonly weave: Observation<WeaveReport> | null
+  /** By `address:port`. Absent: nobody looks for them. */
+  readonly unreachable?: ReadonlyMap<string, Unreachable>
   readonly at: Ms
 }
 

@@ -1,6 +1,6 @@
 import { addressBook } from '../addresses/resolve.ts'
 import { byText } from '../order.ts'
-import type { Decision, Memory, ModelSettings, Ms, Problem, ServiceMemory, World } from '../types.ts'
+import type { Decision, Memory, ModelSettings, Ms, Problem, ServiceMemory, Unreachable, World } from '../types.ts'
 import { admitCatalog, admitEngines, admitWeave, emptyCatalog } from './admit.ts'
 import { settleConflicts } from './conflicts.ts'
 import { earliest, type ServiceOutcome } from './service.ts'
@@ -13,6 +13,8 @@ export const emptyMemory: Memory = {
   owners: new Map(),
   services: new Map(),
 }
+
+const allReachable: ReadonlyMap<string, Unreachable> = new Map()
 
 /**
  * From what was observed and what is remembered to what HAProxy should have. Pure: the same world, memory and
@@ -27,7 +29,8 @@ export function decide(world: World, memory: Memory, settings: ModelSettings): D
   const complete = new Set(answering.filter(([, { evidence }]) => evidence === 'fresh').map(([node]) => node))
   const book = addressBook({ engines, complete, weave, catalog }, settings.weave, settings.expose.prefix)
 
-  const round = workRound(catalog, memory, { book, expose: settings.expose, at: world.at })
+  const { unreachable = allReachable, at } = world
+  const round = workRound(catalog, memory, { book, expose: settings.expose, unreachable, at })
   const { model, owners, problems } = settleConflicts(round.outcomes, memory.owners)
   const services = remember(round.outcomes, memory.services)
   const after = sameOr(memory, { catalog, engines, weave, owners, services })

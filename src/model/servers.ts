@@ -1,6 +1,6 @@
 import { problem } from '../problems.ts'
 import type { InstanceRequest } from '../routes/request.ts'
-import type { Endpoint, Instance, Ms, Problem, Server, ServerState } from '../types.ts'
+import type { Endpoint, Instance, Ms, Problem, Server, ServerState, Unreachable } from '../types.ts'
 
 /** HAProxy refuses a greater weight. */
 const greatestWeight = 256
@@ -9,6 +9,8 @@ type Reachable = Extract<Endpoint, { kind: 'reachable' }>
 
 /** An instance that HAProxy can have as a server, with everything but its state, which depends on the drain time. */
 export interface Seat {
+  /** `address:port`. */
+  readonly name: string
   readonly endpoint: Reachable
   readonly weight: number
   readonly backup: boolean
@@ -45,12 +47,12 @@ export function seatInstances(
     )
   }
   const scale = weightScale(endpoints)
-  const seats = [...owners.values()]
-    .sort((a, b) => compareAddresses(a.address, b.address) || a.port - b.port)
-    .map((endpoint) => {
+  const seats = [...owners]
+    .sort(([, a], [, b]) => compareAddresses(a.address, b.address) || a.port - b.port)
+    .map(([name, endpoint]) => {
       const request = requests.get(endpoint.instance.key)
       const weight = request?.weight ?? scale(catalogWeight(endpoint.instance))
-      return { endpoint, weight, backup: request?.backup ?? false }
+      return { name, endpoint, weight, backup: request?.backup ?? false }
     })
   return { seats, problems }
 }
@@ -91,19 +93,45 @@ function numberOf(address: string): number {
   return number * 256 + byte
 }
 
-/** The servers of one backend. `draining` says since when an instance is in maintenance. */
+/**
+ * Who gets no connections though the catalog says it is well, and the names of those that get no requests for it: nobody while
+ * no other instance of the service could take them, since HAProxy's own attempts are then the last chance. A backup counts as
+ * another one: HAProxy uses it as soon as the others are out.
+ */
+export function spareUnreachable(
+  seats: readonly Seat[],
+  unreachable: ReadonlyMap<string, Unreachable>,
+): { readonly out: ReadonlySet<string>; readonly problems: readonly Problem[] } {
+  if (unreachable.size === 0) return { out: new Set(), problems: [] }
+  const serves = ({ endpoint }: Seat) => isWell(endpoint.instance)
+  const hasOthers = seats.some((seat) => serves(seat) && seat.weight > 0 && !unreachable.has(seat.name))
+  const problems = seats.filter(serves).flatMap(({ name, endpoint: { instance } }) => {
+    const found = unreachable.get(name)
+    if (found === undefined) return []
+    const reason = hasOthers ? found.why : `${found.why}; it is tried on, as no other instance could take the requests`
+    return [problem('unreachable', { service: instance.service, instance: instance.key, subject: name, reason })]
+  })
+  return { out: new Set(hasOthers ? unreachable.keys() : []), problems }
+}
+
+function isWell({ health }: Instance): boolean {
+  return health === 'passing' || health === 'warning'
+}
+
+/** The servers of one backend. `draining` says since when an instance is in maintenance, `out` who gets no requests in any case. */
 export function serversOf(
   seats: readonly Seat[],
   draining: ReadonlyMap<string, Ms>,
   drain: Ms,
+  out: ReadonlySet<string>,
   at: Ms,
 ): readonly Server[] {
-  return seats.map(({ endpoint, weight, backup }) => ({
-    name: `${endpoint.address}:${endpoint.port}`,
+  return seats.map(({ name, endpoint, weight, backup }) => ({
+    name,
     address: endpoint.address,
     port: endpoint.port,
     weight,
-    state: stateOf(endpoint.instance, draining, drain, at),
+    state: out.has(name) ? 'maint' : stateOf(endpoint.instance, draining, drain, at),
     backup,
     instance: { key: endpoint.instance.key, id: endpoint.instance.id, node: endpoint.instance.node },
     source: endpoint.source,

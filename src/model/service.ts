@@ -16,6 +16,7 @@ import type {
   RouteSpec,
   SectionOptions,
   ServiceMemory,
+  Unreachable,
 } from '../types.ts'
 import {
   type Asked,
@@ -27,7 +28,7 @@ import {
   readRequests,
 } from './asked.ts'
 import { backendIdOf } from './backend-id.ts'
-import { seatInstances, serversOf } from './servers.ts'
+import { seatInstances, serversOf, spareUnreachable } from './servers.ts'
 
 /** A rolling deployment is over by then. */
 const longestDisagreement: Ms = 10 * 60_000
@@ -68,13 +69,14 @@ export function isExposed(instances: readonly Instance[], expose: ModelSettings[
 }
 
 /**
- * What a registered service asks for. Pure: `endpoints` are those of `instances`, in the same order. A text that is
- * not understood takes nothing away that `memory` still knows.
+ * What a registered service asks for. Pure: `endpoints` are those of `instances`, in the same order, `unreachable` those among
+ * them. A text that is not understood takes nothing away that `memory` still knows.
  */
 export function decideService(
   service: string,
   instances: readonly Instance[],
   endpoints: readonly Endpoint[],
+  unreachable: ReadonlyMap<string, Unreachable>,
   memory: ServiceMemory,
   expose: ModelSettings['expose'],
   at: Ms,
@@ -89,6 +91,7 @@ export function decideService(
     if (health === 'maintenance') draining.set(key, memory.draining.get(key) ?? at)
   }
   const seating = seatInstances(endpoints, requests)
+  const spared = spareUnreachable(seating.seats, unreachable)
   const drains = new Map<BackendId, Ms>()
   const sections = new Map<BackendId, SectionOptions>()
   const claims = asked.routes.map(({ spec, instances: askers, standing, isCurrent }): Claim => {
@@ -104,7 +107,7 @@ export function decideService(
   const backends = new Map<BackendId, Backend>()
   for (const [id, section] of sections) {
     const drain = drains.get(id) ?? options.drain
-    backends.set(id, { id, service, section, servers: serversOf(seating.seats, draining, drain, at), drain })
+    backends.set(id, { id, service, section, servers: serversOf(seating.seats, draining, drain, spared.out, at), drain })
   }
   const deadlines = [...draining.values()].flatMap((since) => [...drains.values()].map((drain) => since + drain))
   return {
@@ -123,6 +126,7 @@ export function decideService(
       ...[...requests.values()].flatMap((request) => request.problems),
       ...endpoints.flatMap(endpointProblems),
       ...seating.problems,
+      ...spared.problems,
       ...asked.problems,
       ...disagreement.problems,
     ],

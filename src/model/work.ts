@@ -1,6 +1,6 @@
 import { type AddressBook, resolveEndpoints } from '../addresses/resolve.ts'
-import { sameEntries } from '../same.ts'
-import type { Catalog, Endpoint, Instance, Memory, ModelSettings, Ms, ServiceMemory } from '../types.ts'
+import { changedKeys, sameEntries } from '../same.ts'
+import type { Catalog, Endpoint, Instance, Memory, ModelSettings, Ms, ServiceMemory, Unreachable } from '../types.ts'
 import { isSameEndpoint, keepItems, keepOutcome } from './keep.ts'
 import { decideService, isExposed, lingerService, noMemory, type ServiceOutcome } from './service.ts'
 
@@ -13,6 +13,8 @@ import { decideService, isExposed, lingerService, noMemory, type ServiceOutcome 
 interface Basis {
   readonly book: AddressBook
   readonly expose: ModelSettings['expose']
+  /** By `address:port`. */
+  readonly unreachable: ReadonlyMap<string, Unreachable>
   readonly at: Ms
 }
 
@@ -20,6 +22,8 @@ interface Basis {
 interface Work {
   readonly expose: ModelSettings['expose']
   readonly endpoints: readonly Endpoint[]
+  /** Of these endpoints. */
+  readonly unreachable: ReadonlyMap<string, Unreachable>
   readonly outcome: ServiceOutcome
   /** False: it has learned which containers there are, and with that its addresses may be found in another way. */
   readonly isSettled: boolean
@@ -79,10 +83,14 @@ export function workRound(catalog: Catalog, memory: Memory, basis: Basis): Round
  */
 function finder(
   before: Round | undefined,
-  { book, expose, at }: Basis,
+  { book, expose, unreachable, at }: Basis,
 ): (service: string, instances: readonly Instance[]) => Entry | null {
   if (before === undefined || before.basis.book !== book || before.basis.expose !== expose) return () => null
   const { entries } = before
+  // without ports, which would have to be put behind every address there is
+  const changed = new Set(
+    [...changedKeys(before.basis.unreachable, unreachable)].map((name) => name.replace(/:.*/, '')),
+  )
   let places: ReadonlyMap<string, number> | null = null
   let next = 0
   return (service, instances) => {
@@ -95,27 +103,55 @@ function finder(
     const entry = entries[next++]
     if (entry?.instances !== instances) return null
     const { work } = entry
-    return work === null || (work.isSettled && !isPast(work.outcome.wakeAt, at)) ? entry : null
+    if (work === null) return entry
+    return work.isSettled && !isPast(work.outcome.wakeAt, at) && !isAnyAt(work.endpoints, changed) ? entry : null
   }
+}
+
+function isAnyAt(endpoints: readonly Endpoint[], addresses: ReadonlySet<string>): boolean {
+  if (addresses.size === 0) return false
+  return endpoints.some((endpoint) => endpoint.kind === 'reachable' && addresses.has(endpoint.address))
+}
+
+/** Those of the endpoints. */
+function unreachableOf(
+  endpoints: readonly Endpoint[],
+  unreachable: ReadonlyMap<string, Unreachable>,
+): ReadonlyMap<string, Unreachable> {
+  const found = new Map<string, Unreachable>()
+  if (unreachable.size === 0) return found
+  for (const endpoint of endpoints) {
+    if (endpoint.kind !== 'reachable') continue
+    const name = `${endpoint.address}:${endpoint.port}`
+    const one = unreachable.get(name)
+    if (one !== undefined) found.set(name, one)
+  }
+  return found
 }
 
 function workOn(
   service: string,
   instances: readonly Instance[],
   memory: Memory,
-  { book, expose, at }: Basis,
+  { book, expose, unreachable: everywhere, at }: Basis,
 ): Work | null {
   if (!isExposed(instances, expose)) return null
   const known = memory.services.get(service) ?? noMemory
   const before = works.get(known)
   const endpoints = keepItems(before?.endpoints, resolveEndpoints(instances, book, known.bindings), isSameEndpoint)
-  const isAsBefore = before?.endpoints === endpoints && before.expose === expose
+  const unreachable = unreachableOf(endpoints, everywhere)
+  const isAsBefore =
+    before?.endpoints === endpoints && before.expose === expose && sameEntries(before.unreachable, unreachable)
   const outcome =
     isAsBefore && !isPast(before.outcome.wakeAt, at)
       ? before.outcome
-      : keepOutcome(before?.outcome, decideService(service, instances, endpoints, known, expose, at), known)
+      : keepOutcome(
+          before?.outcome,
+          decideService(service, instances, endpoints, unreachable, known, expose, at),
+          known,
+        )
   const isSettled = sameEntries((outcome.memory ?? noMemory).bindings, known.bindings)
-  const work = { expose, endpoints, outcome, isSettled }
+  const work = { expose, endpoints, unreachable, outcome, isSettled }
   if (outcome.memory !== null && outcome.memory !== noMemory) works.set(outcome.memory, work)
   return work
 }

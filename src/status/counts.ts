@@ -51,12 +51,16 @@ export function fateOf(endpoint: Endpoint, servers: ReadonlyMap<string, Server>)
   const server = servers.get(instance.key) ?? null
   const isHealthy = instance.health === 'passing' || instance.health === 'warning'
   if (server !== null) {
-    const why = server.state !== 'ready' ? instance.health : server.weight === 0 ? 'its weight is 0' : null
+    const why = server.state === 'ready' ? weightless(server) : isHealthy ? 'unreachable' : instance.health
     return { state: server.state, source, server, why }
   }
   if (!isHealthy) return { state: 'maint', source, server, why: instance.health }
   if (servers.size === 0) return { state: 'ready', source, server, why: 'no route leads to it' }
   return { state: 'maint', source, server, why: 'another instance stands for its address and port' }
+}
+
+function weightless({ weight }: Server): string | null {
+  return weight === 0 ? 'its weight is 0' : null
 }
 
 const known = new WeakMap<Decision, Counts>()

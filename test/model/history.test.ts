@@ -125,6 +125,10 @@ const arbitraryWeave = fc
   )
   .map(([names, owned]) => fresh(reportOf(names, new Map(Object.entries(owned)))))
 
+const arbitraryUnreachable = fc
+  .uniqueArray(fc.tuple(addresses, fc.constantFrom(8080, 31_001)), { maxLength: 3, selector: String })
+  .map((places) => new Map(places.map(([address, port]) => [`${address}:${port}`, { since: noon, why: 'silent' }])))
+
 /** What is null stays as it was in the round before. */
 const arbitraryRound = fc.record({
   slots: fc.array(fc.option(fc.option(arbitraryInstance, { nil: 'gone' as const }), { freq: 2 }), {
@@ -133,6 +137,7 @@ const arbitraryRound = fc.record({
   }),
   engines: fc.option(arbitraryEngines, { freq: 2 }),
   weave: fc.option(arbitraryWeave, { freq: 2 }),
+  unreachable: fc.option(arbitraryUnreachable, { freq: 2 }),
 })
 
 describe('a decision', () => {
@@ -144,10 +149,12 @@ describe('a decision', () => {
         let partitions: World['catalog']['partitions'] = new Map()
         let engines: World['engines'] = new Map()
         let weave: World['weave'] = null
+        let unreachable: NonNullable<World['unreachable']> = new Map()
         for (const [round, change] of rounds.entries()) {
           slots = slots.map((slot, index) => change.slots[index] ?? slot)
           engines = change.engines ?? engines
           weave = change.weave ?? weave
+          unreachable = change.unreachable ?? unreachable
           const present = new Map(slots.flatMap((slot) => (slot === 'gone' ? [] : [[slot.key, slot] as const])))
           const seen = worldOf([...present.values()])
           partitions = new Map(
@@ -157,7 +164,8 @@ describe('a decision', () => {
               return [name, isSame && partition.value.every((one, at) => one === old.value[at]) ? old : partition]
             }),
           )
-          const world = { catalog: { by: 'service' as const, partitions }, engines, weave, at: noon + round * minute }
+          const catalog = { by: 'service' as const, partitions }
+          const world = { catalog, engines, weave, unreachable, at: noon + round * minute }
           // the second time with nothing new but what was learned
           for (let turn = 0; turn < 2; turn++) {
             const decision = decide(world, memory, settings)
