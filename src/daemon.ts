@@ -168,7 +168,9 @@ async function start(options: DaemonOptions, atEnd: (close: () => Promise<unknow
 
 function worldSettings(settings: Settings, snapshot: string | null): WorldSettings {
   const { docker, node, router } = settings.weave
-  return { snapshot, consul: consulSettings(settings), docker, node, router }
+  const { masterSocket, statsSocket } = settings.haproxy
+  const unreachable = settings.guard.unreachable ? { masterSocket, statsSocket } : null
+  return { snapshot, consul: consulSettings(settings), docker, node, router, unreachable }
 }
 
 function holder(by: Holder | null): string {

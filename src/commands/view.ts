@@ -126,7 +126,7 @@ async function observeOnce(
   const watch = watchWorld(bell.wake)
   const { docker, node, router } = settings.weave
   try {
-    watch.follow({ snapshot, consul: consulSettings(settings), docker, node, router })
+    watch.follow({ snapshot, consul: consulSettings(settings), docker, node, router, unreachable: null })
     const end = performance.now() + longestWait
     for (;;) {
       const world = watch.world()

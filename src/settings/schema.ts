@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { domain, hostName, httpUrl, listenAddress, path, range, socketPath } from './places.ts'
 import { fileGroup, haproxySection } from './schema-haproxy.ts'
 import { section, setting, settingEngines, settingList, settingSecret } from './setting.ts'
-import { choice, duration, fileMode, integer, matching, orElse, orWord, percentage } from './values.ts'
+import { choice, duration, fileMode, integer, matching, orElse, orWord, percentage, truth } from './values.ts'
 
 const oneLine = matching('one line of text', /^[^\p{Cc}]{1,4096}$/u)
 const token = matching('a token of visible ASCII characters', /^[\x21-\x7e]{1,1024}$/)
@@ -145,6 +145,12 @@ const guard = section({
     'forever',
     'hot',
     'not in force yet, losses on doubtful evidence are always held until they are contradicted; later: held for so long; `forever`: until they are contradicted or released',
+  ),
+  unreachable: setting(
+    truth,
+    'on',
+    'hot',
+    '`on`: an instance that the catalog calls well but neither HAProxy nor heddle gets a connection to gets no new requests until it answers, while its service has others; `off`: HAProxy goes on trying',
   ),
 })
 

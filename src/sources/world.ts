@@ -1,11 +1,13 @@
 import { existsSync } from 'node:fs'
 import { backoff, pause } from '../backoff.ts'
+import type { HaproxySockets } from '../haproxy/worker.ts'
 import type { CatalogObservation, Memory, Ms, Observation, WeaveReport, World } from '../types.ts'
 import { type ConsulSettings, consulSource, readNodeName } from './consul/source.ts'
 import { type DockerEndpoint, dockerSource } from './docker/source.ts'
 import { type Slot, silent, sourceSlot } from './slot.ts'
 import { type Snapshot, snapshotFileSource } from './snapshot-file.ts'
 import type { Source, SourceStatus } from './source.ts'
+import { type UnreachableServers, unreachableSource } from './unreachable/source.ts'
 import { weaveSource } from './weave.ts'
 
 /** Where the world is observed. */
@@ -18,6 +20,8 @@ export interface WorldSettings {
   /** Consul node of the local socket; null: what the agent says. */
   readonly node: string | null
   readonly router: string | null
+  /** Sockets of the HAProxy whose unreachable servers are looked for, a snapshot or not; null: none are. */
+  readonly unreachable: HaproxySockets | null
 }
 
 export interface WorldWatch {
@@ -47,6 +51,8 @@ export function watchWorld(onReport: (source: string) => void): WorldWatch {
   const consul = sourceSlot<CatalogObservation>(() => onReport('consul'))
   const docker = sourceSlot<Engines>(() => onReport('docker'))
   const weave = sourceSlot<Observation<WeaveReport>>(() => onReport('weave'))
+  // no partition of the input, so in no status: it holds nobody up, and what HAProxy's sockets say is told elsewhere
+  const unreachable = sourceSlot<UnreachableServers>(() => onReport('unreachable'))
   let inUse = new Map<string, Pick<Slot<unknown>, 'status'>>()
 
   return {
@@ -54,19 +60,20 @@ export function watchWorld(onReport: (source: string) => void): WorldWatch {
     statuses: () => new Map([...inUse].map(([name, slot]) => [name, slot.status()] as const).filter(hasSubject)),
     memory: () => snapshot.value()?.memory ?? null,
     world: () => {
-      const at = Date.now()
+      const found = unreachable.value()
+      const always = { at: Date.now(), ...(found === null ? {} : { unreachable: found }) }
       if (inUse.has('snapshot')) {
         const seen = snapshot.value()
-        return seen === null ? null : { catalog: seen.catalog, engines: seen.engines, weave: seen.weave, at }
+        return seen === null ? null : { catalog: seen.catalog, engines: seen.engines, weave: seen.weave, ...always }
       }
       const catalog = consul.value()
       const engines = inUse.has('docker') ? docker.value() : noEngines
       const report = weave.value()
       if (catalog === null || engines === null || (inUse.has('weave') && report === null)) return null
-      return { catalog, engines, weave: report, at }
+      return { catalog, engines, weave: report, ...always }
     },
     follow: (settings) => {
-      const { snapshot: file, router } = settings
+      const { snapshot: file, router, unreachable: sockets } = settings
       snapshot.use(
         key(file, settings.consul.exposePrefix),
         file === null ? null : snapshotFileSource(file, settings.consul.exposePrefix),
@@ -75,6 +82,7 @@ export function watchWorld(onReport: (source: string) => void): WorldWatch {
       const engines = file === null ? enginesSource(settings) : null
       docker.use(key(file, settings.docker === null ? [settings.node, settings.consul] : [...settings.docker]), engines)
       weave.use(key(file, router), file === null && router !== null ? weaveSource(router) : null)
+      unreachable.use(key(sockets), sockets === null ? null : unreachableSource(sockets))
       inUse = new Map<string, Pick<Slot<unknown>, 'status'>>(
         file === null ? [['consul', consul]] : [['snapshot', snapshot]],
       )
@@ -82,7 +90,7 @@ export function watchWorld(onReport: (source: string) => void): WorldWatch {
       if (file === null && router !== null) inUse.set('weave', weave)
     },
     close: async () => {
-      await Promise.all([snapshot.close(), consul.close(), docker.close(), weave.close()])
+      await Promise.all([snapshot.close(), consul.close(), docker.close(), weave.close(), unreachable.close()])
     },
   }
 }

@@ -67,6 +67,7 @@ const others: Readonly<Record<string, string>> = {
   'guard.hold': '99s',
   'guard.panic': '99%',
   'guard.doubtful': '99s',
+  'guard.unreachable': 'off',
   'status.listen': '127.0.0.1:99',
   'status.allowedHosts': 'other',
   'status.token': 'other',
