@@ -9,6 +9,7 @@ import type { Known } from './known.ts'
 import type { LoopParts } from './parts.ts'
 import { record } from './record.ts'
 import type { Report } from './report.ts'
+import type { Drift } from './state.ts'
 import type { Made } from './wanted.ts'
 
 /** Why steps were not taken, and when they are tried again. */
@@ -26,6 +27,8 @@ const retry: BackoffLimits = { first: 100, longest: 30_000 }
 const enoughRefusals = 2
 /** The steps, the claim that all is in effect, and what a read back may have brought up. */
 const mostRounds = 4
+/** Of a line of the journal. */
+const mostReasons = 20
 
 /**
  * Tells the running HAProxy at once whatever needs no reload, in the order journal, socket, read back: what is planned next is
@@ -50,8 +53,7 @@ export async function takeSteps(
         if (opened.kind === 'failed') return noteFailure(known, made, opened.why)
         session = opened.session
       }
-      if (isRevision(steps) && !isRecorded(known.history, made.candidate))
-        await record(parts, known, made, 'runtime', [])
+      if (isRevision(steps)) await recordSteps(parts, known, made, round === 0 ? report.drift : [])
       const started = performance.now()
       const taken = await session.take(running, steps)
       report.durations.runtime = (report.durations.runtime ?? 0) + performance.now() - started
@@ -67,6 +69,13 @@ export async function takeSteps(
   } finally {
     session?.close()
   }
+}
+
+/** Before they are taken. What puts right somebody else's doing leads to no new revision, and is on record all the same. */
+async function recordSteps(parts: LoopParts, known: Known, made: Made, drift: readonly Drift[]): Promise<void> {
+  if (drift.length === 0 && isRecorded(known.history, made.candidate)) return
+  const reasons = drift.slice(0, mostReasons).map(({ what, subject }) => `${what} ${subject}`)
+  await record(parts, known, made, 'runtime', reasons)
 }
 
 /** Deleting what has left is no change of what is served. */

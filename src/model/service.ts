@@ -107,7 +107,13 @@ export function decideService(
   const backends = new Map<BackendId, Backend>()
   for (const [id, section] of sections) {
     const drain = drains.get(id) ?? options.drain
-    backends.set(id, { id, service, section, servers: serversOf(seating.seats, draining, drain, spared.out, at), drain })
+    backends.set(id, {
+      id,
+      service,
+      section,
+      servers: serversOf(seating.seats, draining, drain, spared.out, at),
+      drain,
+    })
   }
   const deadlines = [...draining.values()].flatMap((since) => [...drains.values()].map((drain) => since + drain))
   return {

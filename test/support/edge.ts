@@ -33,6 +33,10 @@ export interface Edge {
   /** A command on the worker's socket, by somebody else. */
   readonly meddle: (command: string) => Promise<string>
   readonly memory: () => Memory
+  /** The revision that `current` leads to. */
+  readonly installed: () => Promise<string | null>
+  /** Where the statistics page listens. */
+  readonly statsBind: string
   readonly end: () => Promise<void>
 }
 
@@ -41,11 +45,15 @@ export interface EdgeOptions {
   readonly settings?: Partial<Pick<LoopSettings, 'tidy' | 'settle' | 'reloadEvery' | 'persist' | 'verify'>>
   /** More settings, as flags. */
   readonly flags?: Readonly<Record<string, string>>
-  readonly folder?: WorkFolder
+  /** One that another edge has had, whose HAProxy goes on. */
+  readonly after?: Edge
+  /** HAProxy does not end with the edge, but with the test file. */
+  readonly isHaproxyKept?: boolean
 }
 
 export async function startEdge(instances: readonly Instance[], options: EdgeOptions = {}): Promise<Edge> {
-  const folder = options.folder ?? (await workFolder())
+  const folder = options.after?.folder ?? (await workFolder())
+  const statsBind = options.after?.statsBind ?? `${folder.address}:${await freePort(folder.address)}`
   const loaded = loadSettings({
     file: null,
     env: {},
@@ -57,7 +65,7 @@ export async function startEdge(instances: readonly Instance[], options: EdgeOpt
       ['haproxy.masterSocket', folder.masterSocket],
       ['haproxy.statsSocket', folder.statsSocket],
       ['haproxy.bind', `["${folder.address}:${folder.port}"]`],
-      ['haproxy.statsBind', `${folder.address}:${await freePort(folder.address)}`],
+      ['haproxy.statsBind', statsBind],
       ['haproxy.bin', haproxyBin],
       ...Object.entries(options.flags ?? {}),
     ]),
@@ -132,11 +140,12 @@ export async function startEdge(instances: readonly Instance[], options: EdgeOpt
     ended ??= (async () => {
       ending.abort()
       await loop
-      await process.stop({ within: 2_000 })
+      if (options.isHaproxyKept !== true) await process.stop({ within: 2_000 })
       await journal.journal.close()
     })()
     return ended
   }
+  if (options.isHaproxyKept === true) atEnd(() => process.stop({ within: 2_000 }))
   atEnd(end)
   const newest = () => state ?? raise('no turn yet')
   return {
@@ -170,6 +179,8 @@ export async function startEdge(instances: readonly Instance[], options: EdgeOpt
       const answer = await ask(folder.statsSocket, command)
       return answer.ok ? answer.answer : raise(answer.why)
     },
+    installed: () => store.current(),
+    statsBind,
     memory: () => newest().decision?.memory ?? raise('nothing decided yet'),
     end,
   }
