@@ -4,7 +4,7 @@ import { type History, lastRun, recentHistory } from './history.ts'
 import type { Job } from './jobs.ts'
 import { calm, type Pace } from './pacing.ts'
 import type { HaproxyState, Proof } from './state.ts'
-import type { Refusal } from './steps.ts'
+import type { Planned, Refusal } from './steps.ts'
 import { type Made, nothingWanted, type Wanted } from './wanted.ts'
 
 /** Everything the loop knows between two turns: the only mutable state, written by the loop and its parts alone. Instants are monotonic. */
@@ -15,6 +15,7 @@ export interface Known {
   saveFrom: Ms | null
   wanted: Wanted
   plan: Plan | null
+  planned: Planned | null
   sight: Sight
   /** What runs may be otherwise than it was read back: all of it is read again. */
   isSightDoubted: boolean
@@ -91,6 +92,7 @@ export function firstKnown(memory: Memory, history: History, lastNumber: number)
     saveFrom: null,
     wanted: nothingWanted,
     plan: null,
+    planned: null,
     sight: { running: null, trouble: 'HAProxy has not been looked for yet', oldWorkers: 0 },
     isSightDoubted: false,
     lacksWords: false,

@@ -3,7 +3,7 @@ import { openSession, type Session } from '../haproxy/runtime.ts'
 import { takeLeave } from '../plan/leaving.ts'
 import { plan } from '../plan/plan.ts'
 import { mapFiles } from '../render/maps.ts'
-import type { Ms, Step } from '../types.ts'
+import type { Candidate, Ms, Plan, Running, Step } from '../types.ts'
 import { isRecorded } from './history.ts'
 import type { Known } from './known.ts'
 import type { LoopParts } from './parts.ts'
@@ -139,8 +139,22 @@ export function planWanted(known: Known, made: Made): void {
     known.plan = null
     return
   }
-  const open = plan(running, made, known.parts)
+  const open = planAgain(known.planned, running, made, known.parts)
+  known.planned = { running, made, parts: known.parts, plan: open }
   if (refusedSteps !== null && open.steps.length === 0) known.refusedSteps = null
   const isStuck = open.steps.length > 0 && refusedSteps !== null && refusedSteps.count >= enoughRefusals
   known.plan = isStuck ? { ...open, reload: [...open.reload, { code: 'refused', subject: refusedSteps.why }] } : open
+}
+
+/** What was planned last, and for what. */
+export interface Planned {
+  readonly running: Running
+  readonly made: Made
+  readonly parts: Candidate['parts'] | null
+  readonly plan: Plan
+}
+
+function planAgain(before: Planned | null, running: Running, made: Made, parts: Planned['parts']): Plan {
+  const isSame = before?.running === running && before.made === made && before.parts === parts
+  return isSame ? before.plan : plan(running, made, parts)
 }

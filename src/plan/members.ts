@@ -1,6 +1,6 @@
-import { inOrderOfIds } from '../model/backend-id.ts'
 import { byText } from '../order.ts'
 import { differOnlyInLimit, wordsOf } from '../render/server-line.ts'
+import { changedKeys } from '../same.ts'
 import type { Backend, BackendId, Model, Plan, ReloadReason, Running, RunningServer, Server, Step } from '../types.ts'
 
 /** What the servers of all backends lack. */
@@ -16,31 +16,41 @@ export interface MemberSteps {
 }
 
 type Servers = ReadonlyMap<string, RunningServer>
-
-/** Backends found to be as wanted, with what ran then: both keep their identity while nothing changes. */
-const settled = new WeakMap<Backend, Servers>()
 const noServers: Servers = new Map()
 
-export function memberSteps(running: Running, model: Model, exists: (id: BackendId) => boolean): MemberSteps {
+/** What was looked at last, and which backends were not as wanted then. All others need no look while they keep their identity. */
+interface Looked {
+  readonly backends: Model['backends']
+  readonly servers: Running['servers']
+  readonly open: ReadonlySet<BackendId>
+}
+let looked: Looked = { backends: new Map(), servers: new Map(), open: new Set() }
+
+/** Costs about as much as has changed since the last time. */
+export function memberSteps(running: Running, { backends }: Model, exists: (id: BackendId) => boolean): MemberSteps {
   const steps: MemberSteps = { grow: [], change: [], shrink: [], leaving: [], reload: [] }
-  let found = 0
-  for (const backend of inOrderOfIds(model)) {
-    const { id } = backend
-    const servers = running.servers.get(id)
-    if (servers !== undefined) found++
-    if (settled.get(backend) === (servers ?? noServers) || !exists(id)) continue
-    if (!planBackend(backend, servers ?? noServers, steps)) settled.set(backend, servers ?? noServers)
+  const { servers } = running
+  const open = new Set<BackendId>()
+  for (const id of idsToLookAt(backends, servers)) {
+    const [backend, present] = [backends.get(id), servers.get(id) ?? noServers]
+    const before = sizeOf(steps)
+    if (backend === undefined) planLeaving(id, present, new Set(), steps)
+    else if (exists(id)) planBackend(backend, present, steps)
+    else open.add(id)
+    if (sizeOf(steps) > before) open.add(id)
   }
-  if (found === running.servers.size) return steps
-  for (const id of [...running.servers.keys()].filter((one) => !model.backends.has(one)).sort(byText)) {
-    planLeaving(id, running.servers.get(id) ?? noServers, new Set(), steps)
-  }
+  looked = { backends, servers, open }
   return steps
 }
 
-/** Adds the steps of one backend; true when it is not as wanted yet. */
-function planBackend(backend: Backend, running: Servers, steps: MemberSteps): boolean {
-  const before = sizeOf(steps)
+function idsToLookAt(backends: Model['backends'], servers: Running['servers']): readonly BackendId[] {
+  const ids = new Set(looked.open)
+  for (const id of changedKeys(looked.backends, backends)) ids.add(id)
+  for (const id of changedKeys(looked.servers, servers)) ids.add(id)
+  return [...ids].sort(byText)
+}
+
+function planBackend(backend: Backend, running: Servers, steps: MemberSteps): void {
   for (const server of backend.servers) {
     const present = running.get(server.name)
     if (present === undefined) steps.grow.push({ do: 'add', backend: backend.id, section: backend.section, server })
@@ -48,7 +58,6 @@ function planBackend(backend: Backend, running: Servers, steps: MemberSteps): bo
   }
   const wanted = new Set(backend.servers.map(({ name }) => name))
   planLeaving(backend.id, running, wanted, steps)
-  return sizeOf(steps) > before
 }
 
 function sizeOf({ grow, change, shrink, leaving, reload }: MemberSteps): number {

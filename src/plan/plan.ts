@@ -1,3 +1,4 @@
+import { byText } from '../order.ts'
 import { mapFiles } from '../render/maps.ts'
 import { isSpare } from '../render/spares.ts'
 import { changedKeys } from '../same.ts'
@@ -50,9 +51,10 @@ export function plan(running: Running, { model, candidate }: Wanted, parts: Cand
   const isDeclared = (id: BackendId) =>
     standing === 'same' || running.servers.has(id) || (id !== 'global' && known?.has(id) === true)
 
-  const seating = planSeats(running, model, known, standing === 'same' ? null : candidate.parts)
+  const changed = standing === 'known' && parts !== null ? partsThatChange(parts, candidate.parts) : none
+  const seating = planSeats(running, model, parts, changed)
   const exists = (id: BackendId) => isDeclared(id) || seating.seats.has(id)
-  const structure = structureReasons(standing, running, candidate, parts, seating)
+  const structure = structureReasons(standing, running, candidate, parts, changed, seating)
   if (standing === 'foreign') return { steps: [], leaving: [], reload: structure }
 
   const members = memberSteps(running, model, exists)
@@ -71,11 +73,27 @@ function standingOf(running: Running, candidate: Candidate, parts: Candidate['pa
   return looksOurs ? 'unknown' : 'foreign'
 }
 
+const none: readonly string[] = []
+let newest: {
+  readonly before: Candidate['parts']
+  readonly after: Candidate['parts']
+  readonly changed: readonly string[]
+} | null = null
+
+/** Sections, in order of their ids. Asked for again and again while a reload waits. */
+function partsThatChange(before: Candidate['parts'], after: Candidate['parts']): readonly string[] {
+  if (newest?.before === before && newest.after === after) return newest.changed
+  const changed = [...changedKeys(before, after)].filter((id) => id !== 'global').sort(byText)
+  newest = { before, after, changed }
+  return changed
+}
+
 function structureReasons(
   standing: Standing,
   running: Running,
   candidate: Candidate,
   before: Candidate['parts'] | null,
+  changed: readonly string[],
   { seats }: Seating,
 ): readonly ReloadReason[] {
   if (standing === 'same') return []
@@ -83,7 +101,6 @@ function structureReasons(
   const after = candidate.parts
   const global: ReloadReason[] =
     before.get('global') === after.get('global') ? [] : [{ code: 'global', subject: 'global' }]
-  const changed = [...changedKeys(before, after)].filter((id) => id !== 'global').sort()
   const sections = changed
     .filter((id) => !isSpare(id))
     .map((id): ReloadReason => {

@@ -22,7 +22,11 @@ describe('what somebody has changed over the socket', () => {
     ['a weight', 'set server web/{one} weight 7', 'server web/{one}'],
     ['a server declared down', 'set server web/{one} health down', 'server web/{one}'],
     ['an address', 'set server web/{one} addr 127.9.9.9 port 99', 'server web/{one}'],
-    ['a foreign server', 'add server web/stranger 127.9.9.9:99;set server web/stranger state ready', 'server web/stranger'],
+    [
+      'a foreign server',
+      'add server web/stranger 127.9.9.9:99;set server web/stranger state ready',
+      'server web/stranger',
+    ],
     ['a route that goes elsewhere', 'set map routes.map shop.example/ :none|web', 'map routes.map shop.example/'],
     ['a route of its own', 'add map routes.map stranger.example/ web|web', 'map routes.map stranger.example/'],
     ['all routes gone', 'clear map routes.map', 'map routes.map shop.example/'],
