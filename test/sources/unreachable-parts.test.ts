@@ -56,7 +56,7 @@ describe('a probe', () => {
     const [{ name }, address] = [await httpServer(), ownAddress()]
     expect(await probe(name, open)).toEqual({ kind: 'answers' })
     const closed = `${address}:${await freePort(address)}`
-    expect(await probe(closed, open)).toEqual({ kind: 'fails', why: 'connection refused' })
+    expect(await probe(closed, open)).toEqual({ kind: 'refuses', why: 'connection refused' })
     const silent = await frozenServer(address)
     expect(await probe(silent, open)).toEqual({ kind: 'fails', why: 'no answer within 100 ms' })
     const patient = probesOf({ every: 0, timeout: 60_000 })
@@ -120,7 +120,7 @@ describe('what HAProxy counts', () => {
 
 describe('the verdict on a server', () => {
   const [one, two, three] = ['10.2.1.1:80', '10.2.1.2:80', '10.2.1.3:80'] as const
-  const refused = 'HAProxy gets no connection, nor does heddle (refused)'
+  const refused = 'HAProxy gets no connection, nor does heddle (no answer)'
   const cases: readonly (readonly [string, readonly string[], readonly string[], readonly RisenServer[], Verdict])[] = [
     // what it shows, who answers heddle, who is out already, the others of the backend, the verdict on the first
     ['it answers', [one], [], [], { kind: 'answers' }],
@@ -174,9 +174,26 @@ describe('the verdict on a server', () => {
 
   it.each(cases)('when %s', async (_, answering, out, others, verdict) => {
     const probe = async (name: string) =>
-      answering.includes(name) ? ({ kind: 'answers' } as const) : ({ kind: 'fails', why: 'refused' } as const)
+      answering.includes(name) ? ({ kind: 'answers' } as const) : ({ kind: 'fails', why: 'no answer' } as const)
     const servers = [server(one, { hasRisen: true }), ...others]
     expect(await examine(one, servers, (name) => out.includes(name), probe, open)).toEqual(verdict)
+  })
+
+  it.each([
+    ['it is alone', []],
+    ['HAProxy misses the others, too', [server(two, { hasRisen: true })]],
+    ['the others are in maintenance', [server(two, { isInMaintenance: true })]],
+  ])('needs no witness for who refuses when there is none: %s', async (_, others) => {
+    const probe = async () => ({ kind: 'refuses', why: 'connection refused' }) as const
+    const servers = [server(one, { hasRisen: true }), ...others]
+    const why = 'HAProxy gets no connection, nor does heddle (connection refused)'
+    expect(await examine(one, servers, () => false, probe, open)).toEqual({ kind: 'unreachable', why })
+  })
+
+  it('takes no refusal for an answer of others: it may be heddle that is not on their network', async () => {
+    const probe = async () => ({ kind: 'refuses', why: 'connection refused' }) as const
+    const servers = [server(one, { hasRisen: true }), server(two)]
+    expect(await examine(one, servers, () => false, probe, open)).toEqual({ kind: 'unknown', isCutOff: true })
   })
 
   it('asks three witnesses at most', async () => {

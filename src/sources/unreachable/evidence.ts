@@ -16,8 +16,8 @@ const mostWitnesses = 3
 
 /**
  * Probes one server of a backend, and where that fails another one that HAProxy reaches: only who gets a connection there can
- * say that the first is at fault. `isOut` says who has been found unreachable already. With all others out it takes no
- * witness: then nobody is taken out any more, and HAProxy tries all of them again.
+ * say that the first is at fault. `isOut` says who has been found unreachable already. It takes no witness with all others out,
+ * since then nobody is taken out any more, and HAProxy tries all of them again; nor, where there is none, for who refuses.
  */
 export async function examine(
   name: string,
@@ -39,6 +39,7 @@ export async function examine(
     const { kind } = await probe(witness.name, signal)
     if (kind === 'answers') return { kind: 'unreachable', why: `${failing}, while ${witness.name} answers` }
   }
+  if (witnesses.length === 0 && probed.kind === 'refuses') return { kind: 'unreachable', why: failing }
   const isLast = others.length > 0 && others.every((server) => isOut(server.name))
   if (isLast) return { kind: 'unreachable', why: `${failing}, and none of its backend answers` }
   return { kind: 'unknown', isCutOff: witnesses.length > 0 }

@@ -4,7 +4,10 @@ import { pause } from '../../backoff.ts'
 import { codeOf } from '../../errors.ts'
 import type { Ms } from '../../types.ts'
 
-export type Probed = { readonly kind: 'answers' } | { readonly kind: 'fails'; readonly why: string }
+export type Probed =
+  | { readonly kind: 'answers' }
+  /** `refuses`: whoever has the address said so, and so was reached. */
+  | { readonly kind: 'refuses' | 'fails'; readonly why: string }
 
 export interface ProbeLimits {
   /** Shortest time between the beginnings of two probes, whoever they are of. */
@@ -46,7 +49,10 @@ function connectTo(name: string, timeout: Ms, signal: AbortSignal): Promise<Prob
     signal.addEventListener('abort', abort, { once: true })
     socket.once('connect', () => finish({ kind: 'answers' }))
     // stays: a socket that fails after it was destroyed must not end the program
-    socket.on('error', (error) => finish({ kind: 'fails', why: causes[codeOf(error) ?? ''] ?? error.message }))
+    socket.on('error', (error) => {
+      const code = codeOf(error) ?? ''
+      finish({ kind: code === 'ECONNREFUSED' ? 'refuses' : 'fails', why: causes[code] ?? error.message })
+    })
   })
 }
 
