@@ -54,10 +54,13 @@ function replace(site: Site, change: (one: Instance) => Instance | null): void {
   site.instances = site.instances.flatMap((one) => (one === chosen ? (change(one) ?? []) : [one]))
 }
 
+const arrival = (site: Site) => {
+  site.instances = [...site.instances, newInstance(site.random)]
+}
+
+/** More come than go. */
 const catalogChanges: readonly ((site: Site) => void)[] = [
-  (site) => {
-    site.instances = [...site.instances, newInstance(site.random)]
-  },
+  ...[arrival, arrival, arrival, arrival],
   (site) => replace(site, () => null),
   (site) =>
     replace(site, (one) => ({ ...one, health: site.random.one(['passing', 'critical', 'maintenance', 'warning']) })),
@@ -69,7 +72,7 @@ const catalogChanges: readonly ((site: Site) => void)[] = [
   (site) => replace(site, (one) => ({ ...one, address: `127.4.0.${1 + site.random.below(200)}` })),
   (site) => {
     const gone = site.random.one(names)
-    site.instances = site.instances.filter(({ service }) => service !== gone)
+    if (site.random.chance(0.5)) site.instances = site.instances.filter(({ service }) => service !== gone)
   },
 ]
 
