@@ -5,7 +5,7 @@ import { wakes } from './control/flow.ts'
 import { followInputs, templateFault } from './control/inputs.ts'
 import { openJournal } from './control/journal.ts'
 import { haproxyEnded, runLoop } from './control/loop.ts'
-import { loadMemory, saveMemory } from './control/memory-file.ts'
+import { type MemoryStore, memoryStore } from './control/memory-store.ts'
 import { narrate } from './control/narrate.ts'
 import { type Holder, serveControl } from './control/socket.ts'
 import { messageOf } from './errors.ts'
@@ -121,7 +121,9 @@ async function start(options: DaemonOptions, atEnd: (close: () => Promise<unknow
   const journal = await openJournal(directory)
   if (journal.kind === 'failed') return failed(journal.why)
   atEnd(journal.journal.close)
-  const memory = await startMemory(directory, log)
+  const memoryFiles = memoryStore(directory)
+  atEnd(memoryFiles.close)
+  const memory = await startMemory(memoryFiles, log)
 
   const status = await listen(
     createStatusServer({ ...served, access: accessOf(options.settings.status) }),
@@ -150,10 +152,7 @@ async function start(options: DaemonOptions, atEnd: (close: () => Promise<unknow
       history: journal.tail,
       lastNumber: journal.lastNumber,
       memory,
-      saveMemory: async (newest) => {
-        const saved = await saveMemory(directory, newest)
-        return saved.kind === 'saved' ? null : saved.why
-      },
+      saveMemory: memoryFiles.save,
       publish: (state, turn) => {
         narrate(log, board.known(), state, turn)
         metrics.record(turn)
@@ -177,12 +176,13 @@ function holder(by: Holder | null): string {
   return by === null ? 'one that does not say which' : `pid ${by.pid}, version ${by.version}`
 }
 
-async function startMemory(directory: string, log: Log): Promise<Memory | null> {
-  const loaded = await loadMemory(directory, Date.now())
-  if (loaded.kind === 'loaded') return loaded.memory
-  if (loaded.kind === 'set-aside')
-    log.warn({ reason: loaded.why, path: loaded.as }, 'memory could not be read and starts anew')
-  return null
+async function startMemory(store: MemoryStore, log: Log): Promise<Memory | null> {
+  const { memory, fault } = await store.load(Date.now())
+  if (fault !== null) {
+    const what = memory === null ? 'memory could not be read and starts anew' : 'the newest of memory could not be read'
+    log.warn({ reason: fault.why, path: fault.as }, what)
+  }
+  return memory
 }
 
 /** The listening endpoint, or why it can't listen. */

@@ -12,7 +12,7 @@ export function sameEntries<V>(a: ReadonlyMap<string, V>, b: ReadonlyMap<string,
 }
 
 /**
- * Keys under which two maps have not the same object, or only one of them has any. Maps in the same order, as an old and a new
+ * Keys under which two maps have not the same object or text, or only one of them has any. Maps in the same order, as an old and a new
  * version of one mostly are, are compared without looking keys up.
  */
 export function changedKeys<V extends object | string>(

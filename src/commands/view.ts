@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { wakes } from '../control/flow.ts'
-import { readMemoryFile } from '../control/memory-file.ts'
+import { readMemoryFiles } from '../control/memory-file.ts'
 import { getOverSocket } from '../control/socket.ts'
 import type { State } from '../control/state.ts'
 import { decide, emptyMemory } from '../model/decide.ts'
@@ -167,8 +167,7 @@ function liveOrigin({ consul, haproxy: { directory } }: Settings, memory: Memory
 
 /** Null: there is none that can be read. */
 async function readMemory(settings: Settings): Promise<Memory | null> {
-  const read = await readMemoryFile(settings.haproxy.directory)
-  return read.kind === 'loaded' ? read.memory : null
+  return (await readMemoryFiles(settings.haproxy.directory)).memory
 }
 
 /** A state of which only the decision is known, for the projections. */

@@ -1,79 +1,70 @@
 import { constants } from 'node:fs'
-import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
+import { type FileHandle, link, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { syncFolder } from '../disk.ts'
 import { codeOf, messageOf } from '../errors.ts'
-import { decodeMemory, encodeMemory } from '../model/memory-text.ts'
+import { applyChanges, decodeChanges, type MemoryChanges } from '../model/memory-changes.ts'
+import { decodeCheckpoint } from '../model/memory-text.ts'
 import type { Memory, Ms } from '../types.ts'
 
 /**
- * Memory on disk: `<directory>/memory.json`, replaced whole, so that it is the old one or the new one at any moment. A file that
- * can't be used is set aside under another name for a person to look at; it never stops heddle.
+ * Memory on disk, as it is read: a checkpoint, `<directory>/memory.json`, and beside it the log of what has changed since,
+ * `memory-ID.jsonl`, where ID is what the checkpoint calls itself. So a log never meets another checkpoint than its own, and
+ * renaming one file exchanges both. What can't be used is set aside under another name for a person to look at; it never stops
+ * heddle.
  */
 
-export type LoadedMemory =
-  | { readonly kind: 'loaded'; readonly memory: Memory }
-  /** The first start in this directory. */
-  | { readonly kind: 'none' }
-  /** `as` is the path it has now; null: it could not be moved and will be overwritten. */
-  | { readonly kind: 'set-aside'; readonly why: string; readonly as: string | null }
-
-export type SavedMemory =
-  | { readonly kind: 'saved'; readonly bytes: number }
-  | { readonly kind: 'failed'; readonly why: string }
-
-const fileName = 'memory.json'
-/** One process holds the directory, so a fixed name will do, and what a crash left of it is overwritten. */
-const temporaryName = 'memory.json.tmp'
-const asidePrefix = `${fileName}.bad-`
+export const checkpointName = 'memory.json'
+const logPattern = /^memory-[0-9a-f]{16}\.jsonl$/
+const asidePattern = /^memory(?:-[0-9a-f]{16}\.jsonl|\.json)\.bad-(\d+T\d+Z)$/
 const mostAside = 3
 const largest = 256 * 2 ** 20
 
-/** Resolves when the file is on disk under its name (fsync). On failure the old file is as it was. Never rejects. */
-export async function saveMemory(directory: string, memory: Memory): Promise<SavedMemory> {
-  const temporary = join(directory, temporaryName)
-  try {
-    const text = Buffer.from(encodeMemory(memory))
-    // a link under that name is removed, not followed
-    await rm(temporary, { force: true })
-    await writeNew(temporary, text)
-    await rename(temporary, join(directory, fileName))
-    await syncFolder(directory)
-    return { kind: 'saved', bytes: text.length }
-  } catch (error) {
-    await rm(temporary, { force: true }).catch(() => {})
-    return { kind: 'failed', why: messageOf(error) }
-  }
+export function logName(id: string): string {
+  return `memory-${id}.jsonl`
 }
 
-/** `now` names the file that is set aside. Never rejects. */
-export async function loadMemory(directory: string, now: Ms): Promise<LoadedMemory> {
-  await rm(join(directory, temporaryName), { force: true }).catch(() => {})
-  const read = await readMemoryFile(directory)
-  return read.kind === 'invalid' ? { kind: 'set-aside', why: read.why, as: await setAside(directory, now) } : read
+export interface ReadMemory {
+  /** Null: none is there, or none that can be read. */
+  readonly memory: Memory | null
+  /** What its checkpoint calls itself; null: it has no log. */
+  readonly id: string | null
+  readonly fault: MemoryFault | null
+}
+
+/** Why a file can't be used. `isUsed`: what stands before the fault counts. */
+export interface MemoryFault {
+  readonly name: string
+  readonly why: string
+  readonly isUsed: boolean
 }
 
 /** Without touching anything. Never rejects. */
-export async function readMemoryFile(
-  directory: string,
-): Promise<Exclude<LoadedMemory, { kind: 'set-aside' }> | { readonly kind: 'invalid'; readonly why: string }> {
-  const read = await readOwn(join(directory, fileName))
-  const decoded = read.kind === 'text' ? decodeMemory(read.text) : read
-  return decoded.kind === 'ok' ? { kind: 'loaded', memory: decoded.memory } : decoded
+export async function readMemoryFiles(directory: string): Promise<ReadMemory> {
+  const read = await readOwn(join(directory, checkpointName))
+  if (read.kind === 'none') return { memory: null, id: null, fault: null }
+  const decoded = read.kind === 'text' ? decodeCheckpoint(read.text) : read
+  if (decoded.kind === 'invalid') {
+    return { memory: null, id: null, fault: { name: checkpointName, why: decoded.why, isUsed: false } }
+  }
+  const { memory, id } = decoded
+  if (id === null) return { memory, id, fault: null }
+  const { changes, why } = await readLog(join(directory, logName(id)))
+  const fault = why === null ? null : { name: logName(id), why, isUsed: changes.length > 0 }
+  return { memory: applyChanges(memory, changes), id, fault }
 }
 
-async function writeNew(path: string, text: Buffer): Promise<void> {
-  const handle = await open(
-    path,
-    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
-    0o640,
-  )
-  try {
-    await handle.writeFile(text)
-    await handle.sync()
-  } finally {
-    await handle.close()
+/** Up to the first line that can't be used: later ones build on it. What a crash left of a last line was never saved. */
+async function readLog(path: string): Promise<{ changes: readonly MemoryChanges[]; why: string | null }> {
+  const read = await readOwn(path)
+  if (read.kind !== 'text') return { changes: [], why: read.kind === 'none' ? null : read.why }
+  const lines = read.text.split('\n').slice(0, -1)
+  const changes: MemoryChanges[] = []
+  for (const line of lines) {
+    const decoded = decodeChanges(line)
+    if (decoded.kind === 'invalid') return { changes, why: `line ${changes.length + 1}: ${decoded.why}` }
+    changes.push(decoded.changes)
   }
+  return { changes, why: null }
 }
 
 type Read =
@@ -99,15 +90,40 @@ async function readOwn(path: string): Promise<Read> {
   }
 }
 
-/** Keeps a few of them: a file that goes bad at every start must not fill the disk. */
-async function setAside(directory: string, now: Ms): Promise<string | null> {
-  const path = join(directory, `${asidePrefix}${new Date(now).toISOString().replaceAll(/[-:.]/g, '')}`)
+/** The path it has now, logs going with their checkpoint; null: it could not be moved and will be overwritten. */
+export async function setAside(directory: string, fault: MemoryFault, now: Ms): Promise<string | null> {
+  const suffix = `.bad-${new Date(now).toISOString().replaceAll(/[-:.]/g, '')}`
+  const path = join(directory, fault.name)
   try {
-    await rename(join(directory, fileName), path)
-    const others = (await readdir(directory)).filter((name) => name.startsWith(asidePrefix)).sort()
-    for (const name of others.slice(0, -mostAside)) await rm(join(directory, name), { force: true })
-    return path
+    // what counts of it has to be found again if heddle ends before it has saved that elsewhere
+    await (fault.isUsed ? link(path, path + suffix) : rename(path, path + suffix))
+    if (fault.name === checkpointName) {
+      for (const name of await logsIn(directory)) await rename(join(directory, name), join(directory, name + suffix))
+    }
+    await removeOldest(directory)
+    return path + suffix
   } catch {
     return null
   }
+}
+
+/** Keeps a few of them: a file that goes bad at every start must not fill the disk. */
+async function removeOldest(directory: string): Promise<void> {
+  const aside = (await readdir(directory)).flatMap((name) => {
+    const time = asidePattern.exec(name)?.[1]
+    return time === undefined ? [] : [{ name, time }]
+  })
+  const times = [...new Set(aside.map(({ time }) => time))].sort().slice(-mostAside)
+  for (const { name, time } of aside) if (!times.includes(time)) await rm(join(directory, name), { force: true })
+}
+
+/** Removes the logs of all other checkpoints, as far as it can: nobody reads them. */
+export async function removeOtherLogs(directory: string, id: string | null): Promise<void> {
+  for (const name of await logsIn(directory).catch(() => [])) {
+    if (id === null || name !== logName(id)) await rm(join(directory, name), { force: true }).catch(() => {})
+  }
+}
+
+async function logsIn(directory: string): Promise<readonly string[]> {
+  return (await readdir(directory)).filter((name) => logPattern.test(name))
 }

@@ -206,3 +206,38 @@ export function arbitraryMemory(prefix: string): fc.Arbitrary<Memory> {
     services: arbitraryMap(arbitraryName, arbitraryServiceMemory),
   })
 }
+
+/** Memories as they follow each other: what a step leaves as it was keeps its identity. */
+export const arbitraryMemories: fc.Arbitrary<readonly Memory[]> = fc
+  .tuple(
+    arbitraryMemory('heddle'),
+    fc.array(fc.tuple(arbitraryMemory('heddle'), fc.array(fc.nat(9), { minLength: 5, maxLength: 5 })), {
+      maxLength: 6,
+    }),
+  )
+  .map(([first, steps]) => {
+    const memories = [first]
+    for (const [news, kinds] of steps) memories.push(stepped(memories.at(-1) ?? first, news, kinds))
+    return memories
+  })
+
+/** Of each part, by the number for it: kept, without its first entry, with those of `news`, or as they are in `news`. */
+function stepped(before: Memory, news: Memory, [a = 0, b = 0, c = 0, d = 0, e = 0]: readonly number[]): Memory {
+  const engines = mixed(before.engines, news.engines, b)
+  const [node, engine] = [...before.engines][0] ?? []
+  const [other] = news.engines.values()
+  const isMixed = b > 5 && node !== undefined && engine !== undefined && other !== undefined
+  return {
+    catalog: { services: mixed(before.catalog.services, news.catalog.services, a) },
+    engines: isMixed ? new Map(engines).set(node, mixed(engine, other, b)) : engines,
+    weave: c > 5 ? news.weave : before.weave,
+    owners: mixed(before.owners, news.owners, d),
+    services: mixed(before.services, news.services, e),
+  }
+}
+
+function mixed<V>(before: ReadonlyMap<string, V>, news: ReadonlyMap<string, V>, kind: number): ReadonlyMap<string, V> {
+  if (kind < 4) return before
+  if (kind < 6) return new Map([...before].slice(1))
+  return kind < 9 ? new Map([...before, ...news]) : news
+}
