@@ -3,6 +3,7 @@ import { chmod, cp, lstat, mkdir, readdir, readFile, rename, rm, symlink, writeF
 import { join } from 'node:path'
 import { execPath } from 'node:process'
 import { createInterface } from 'node:readline'
+import { text } from 'node:stream/consumers'
 import fc from 'fast-check'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { readMemoryFiles } from '../../src/control/memory-file.ts'
@@ -24,7 +25,7 @@ beforeEach(async () => {
 })
 
 /** A process of its own runs what is compiled. */
-const compiled = new URL('../../dist/control/memory-store.js', import.meta.url).href
+const compiled = (name: string) => new URL(`../../dist/control/${name}.js`, import.meta.url).href
 
 const pathOf = (name: string) => join(directory, name)
 const checkpoint = 'memory.json'
@@ -157,6 +158,37 @@ describe('memory on disk', () => {
     expect(await read()).toEqual(numbered(1))
   })
 
+  it('stays as it was on a full disk, and goes on when there is room', async () => {
+    const script = `
+      import { rm, writeFile } from 'node:fs/promises'
+      import { memoryStore } from ${JSON.stringify(compiled('memory-store'))}
+      import { readMemoryFiles } from ${JSON.stringify(compiled('memory-file'))}
+      const maps = { catalog: { services: new Map() }, engines: new Map(), weave: null, services: new Map() }
+      const store = memoryStore('.')
+      const save = async (number, length) => {
+        const why = await store.save({ ...maps, owners: new Map([['number', number], ['long', 'x'.repeat(length)]]) })
+        const { memory, fault } = await readMemoryFiles('.')
+        console.log(JSON.stringify([why, memory.owners.get('number'), fault]))
+      }
+      await save('1', 0)
+      await save('2', 0)
+      await writeFile('other', 'x'.repeat(2 ** 20)).catch(() => {})
+      await save('3', 50_000)
+      await save('4', 50_000)
+      await rm('other')
+      await save('5', 50_000)
+      await store.close()`
+    const mount = `mount -t tmpfs -o size=256k none ${directory} && cd ${directory} && exec "$0" --input-type=module -e "$1"`
+    const child = spawn('unshare', ['--mount', '--map-root-user', 'sh', '-c', mount, execPath, script])
+    const [output] = await Promise.all([text(child.stdout), new Promise((done) => child.on('close', done))])
+    const lines: unknown[] = output
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line))
+    const full = [expect.stringContaining('ENOSPC'), '2', null]
+    expect(lines).toEqual([[null, '1', null], [null, '2', null], full, full, [null, '5', null]])
+  })
+
   it('loses what a closed store was about to write beside it, and nothing else', async () => {
     const store = openStore(0)
     await saveAll(store, [numbered(0), numbered(1)])
@@ -271,18 +303,18 @@ describe('a crash', () => {
     const [log] = [...after].filter(([name]) => name.endsWith('.jsonl'))
     const whole = after.get(checkpoint)
     if (log === undefined || whole === undefined) throw new Error('expected a checkpoint and a log')
-    const [name, text] = log
+    const [name, lines] = log
     const cut = (bytes: Buffer, from: number) => bytes.subarray(0, from + Math.floor(at * (bytes.length - from)))
     const old = before.get(name)
     if (old !== undefined) {
-      const torn = cut(text, old.length)
-      return [{ files: new Map([...after, [name, torn]]), isNew: torn.length === text.length }]
+      const torn = cut(lines, old.length)
+      return [{ files: new Map([...after, [name, torn]]), isNew: torn.length === lines.length }]
     }
     const half = new Map([...before, ['memory.json.tmp', cut(whole, 0)]])
     const written = new Map([...before, ['memory.json.tmp', whole]])
     return [
       { files: half, isNew: false },
-      { files: new Map([...written, [name, cut(text, 0)]]), isNew: false },
+      { files: new Map([...written, [name, cut(lines, 0)]]), isNew: false },
       { files: new Map([...before, ...after]), isNew: true },
     ]
   }
@@ -319,36 +351,34 @@ describe('a crash', () => {
   })
 
   it('of a real process (kill -9) leaves what it had saved, or what it was just saving', async () => {
+    // a new checkpoint at every other save, so that each way of ending is met
     const child = `
-      import { memoryStore } from ${JSON.stringify(compiled)}
-      const store = memoryStore(${JSON.stringify(directory)}, { smallest: 3000 })
+      import { memoryStore } from ${JSON.stringify(compiled('memory-store'))}
+      const store = memoryStore(${JSON.stringify(directory)}, { smallest: 0 })
       const { memory, fault } = await store.load(0)
       const maps = { catalog: { services: new Map() }, engines: new Map(), weave: null, services: new Map() }
       let owners = memory?.owners ?? new Map()
       for (let number = Number(owners.get('number') ?? 0) + 1; ; number++) {
-        owners = new Map(owners).set('number', String(number)).set('key-' + (number % 50), String(number))
+        owners = new Map(owners).set('number', String(number)).set('key-' + (number % 3), String(number))
         const why = await store.save({ ...maps, owners })
         console.log(why ?? fault?.why ?? number)
       }`
     let last = 0
-    for (let round = 0; round < 12; round++) {
+    for (let round = 0; round < 25; round++) {
       const process = spawn(execPath, ['--input-type=module', '-e', child], { stdio: ['ignore', 'pipe', 'inherit'] })
-      const lines: string[] = []
-      const ended = new Promise((done) => process.on('close', done))
       atEnd(() => process.kill('SIGKILL'))
+      const lines: string[] = []
       createInterface(process.stdout).on('line', (line) => {
-        lines.push(line)
-        if (lines.length === 20 + round * 7) process.kill('SIGKILL')
+        // at whatever moment of a later save
+        if (lines.push(line) === 3) setTimeout(() => process.kill('SIGKILL'), Math.random() * 20)
       })
-      await ended
-      const { owners } = (await load()).memory ?? emptyMemory
-      const number = Number(owners.get('number'))
+      await new Promise((done) => process.on('close', done))
+      const owners = (await load()).memory?.owners
+      const number = Number(owners?.get('number'))
       expect(lines.filter((line, at) => line !== String(last + at + 1))).toEqual([])
       expect([last + lines.length, last + lines.length + 1]).toContain(number)
-      const expected = Array.from({ length: Math.min(50, number) }, (_, at) => number - at)
-      expect(owners).toEqual(
-        new Map([['number', String(number)], ...expected.map((n) => [`key-${n % 50}`, String(n)] as const)]),
-      )
+      const keys = [number - 2, number - 1, number].map((each) => [`key-${each % 3}`, String(each)] as const)
+      expect(owners).toEqual(new Map([['number', String(number)], ...keys]))
       last = number
     }
   })
