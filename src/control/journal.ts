@@ -14,7 +14,7 @@ import type { ModelDiff, RevisionRecord } from '../types.ts'
 export interface Journal {
   /** Resolves when the line is on disk (fdatasync). Appends are done one after another, in the order of the calls. */
   readonly append: (record: RevisionRecord) => Promise<Appended>
-  /** Records with `from <= number <= to`, oldest first; of more than `limit` (1,000) the newest. Never rejects. */
+  /** Records with `from <= number <= to`, oldest first; of more than `limit` (1,000), or than are read, the newest. Never rejects. */
   readonly read: (range?: { from?: number; to?: number; limit?: number }) => Promise<Records>
   readonly close: () => Promise<void>
 }
@@ -43,20 +43,24 @@ export type OpenedJournal =
 export interface JournalLimits {
   readonly file: number
   readonly total: number
+  /** No older file is read once so much has been: reading must not keep the loop from its work, or fill the memory. */
+  readonly read: number
   readonly tail: number
 }
 
-const defaults: JournalLimits = { file: 4 * 2 ** 20, total: 64 * 2 ** 20, tail: 1000 }
+const defaults: JournalLimits = { file: 4 * 2 ** 20, total: 64 * 2 ** 20, read: 16 * 2 ** 20, tail: 1000 }
+/** Of a line; one that does not say is of the first. */
+const format = 1
 const flags = constants.O_NOFOLLOW | constants.O_NONBLOCK
 const namePattern = /^(\d{6,15})\.jsonl$/
 
 /** `directory` is heddle's own, held by the caller (see socket.ts): one process writes a journal. */
 export async function openJournal(directory: string, limits: Partial<JournalLimits> = {}): Promise<OpenedJournal> {
-  const { file, total, tail } = { ...defaults, ...limits }
+  const { file, total, read, tail } = { ...defaults, ...limits }
   const folder = join(directory, 'journal')
   try {
     await mkdir(folder, { recursive: true, mode: 0o750 })
-    const { records, skipped } = await readRecords(folder, { limit: tail, largest: total })
+    const { records, skipped } = await readRecords(folder, { limit: tail, largest: total, most: read })
     let active = await openFrom(folder, (await listFiles(folder)).at(-1) ?? 1, file)
     let queue: Promise<unknown> = Promise.resolve()
     let isClosed = false
@@ -64,7 +68,7 @@ export async function openJournal(directory: string, limits: Partial<JournalLimi
     const write = async (record: RevisionRecord): Promise<Appended> => {
       if (isClosed) return { kind: 'failed', why: 'the journal is closed' }
       try {
-        const line = Buffer.from(`${JSON.stringify(record)}\n`)
+        const line = Buffer.from(`${JSON.stringify({ format, ...record })}\n`)
         if (active.size > 0 && active.size + line.length > file) {
           const next = await openFrom(folder, active.ordinal + 1, file)
           await active.handle.close().catch(ignore)
@@ -85,7 +89,7 @@ export async function openJournal(directory: string, limits: Partial<JournalLimi
     const journal: Journal = {
       append: (record) => inTurn(() => write(record)),
       read: (range = {}) =>
-        readRecords(folder, { ...range, largest: total }).catch(() => ({ records: [], skipped: 1 })),
+        readRecords(folder, { ...range, largest: total, most: read }).catch(() => ({ records: [], skipped: 1 })),
       close: () =>
         inTurn(async () => {
           if (isClosed) return
@@ -161,18 +165,20 @@ async function deleteOldest(folder: string, keep: number): Promise<void> {
 
 async function readRecords(
   folder: string,
-  range: { from?: number; to?: number; limit?: number; largest: number },
+  range: { from?: number; to?: number; limit?: number; largest: number; most: number },
 ): Promise<Records> {
-  const { from = 0, to = Number.POSITIVE_INFINITY, limit = 1000, largest } = range
+  const { from = 0, to = Number.POSITIVE_INFINITY, limit = 1000, largest, most } = range
   let records: RevisionRecord[] = []
   let skipped = 0
+  let length = 0
   for (const ordinal of (await listFiles(folder)).reverse()) {
     const text = await readText(pathOf(folder, ordinal), largest)
     const read = text === null ? { records: [], skipped: 1 } : parseLines(text)
     skipped += read.skipped
     records = [...read.records.filter(({ number }) => number >= from && number <= to), ...records]
     const oldest = read.records[0]
-    if (records.length >= limit || (oldest !== undefined && oldest.number < from)) break
+    length += text?.length ?? 0
+    if (records.length >= limit || length >= most || (oldest !== undefined && oldest.number < from)) break
   }
   return { records: records.slice(Math.max(0, records.length - limit)), skipped }
 }
@@ -191,13 +197,15 @@ function parseLines(text: string): Records {
 
 function parseLine(line: string): RevisionRecord | null {
   try {
-    const parsed = recordSchema.safeParse(JSON.parse(line))
-    return parsed.success ? parsed.data : null
+    const raw: unknown = JSON.parse(line)
+    const parsed = formatSchema.safeParse(raw).success ? recordSchema.safeParse(raw) : null
+    return parsed?.success === true ? parsed.data : null
   } catch {
     return null
   }
 }
 
+const formatSchema = z.object({ format: z.literal(format).optional() })
 const texts = z.array(z.string())
 const changes = z.object({ added: texts, removed: texts, changed: texts })
 const diffSchema: z.ZodType<ModelDiff> = z.object({ routes: changes, servers: changes, backends: changes })

@@ -76,11 +76,23 @@ describe('the journal', () => {
     ['a number that is none', JSON.stringify({ ...record(1), number: '7' })],
     ['an action that is none', JSON.stringify({ ...record(1), action: 'rm' })],
     ['null', 'null'],
+    ['a later format', JSON.stringify({ format: 2, ...record(1) })],
+    ['a format that is none', JSON.stringify({ format: '1', ...record(1) })],
     ['bytes that are no text', '\u0000\ufffd'],
   ])('passes over and counts a foreign line: %s', async (_what, line) => {
     await mkdir(join(directory, 'journal'))
     await writeFile(fileNamed('000001.jsonl'), `${line}\n${JSON.stringify(record(2))}\n`)
     expect(await openHere()).toMatchObject({ tail: [record(2)], lastNumber: 2, skipped: 1 })
+  })
+
+  it('reads lines that say no format, as the first ones did not', async () => {
+    await mkdir(join(directory, 'journal'))
+    await writeFile(fileNamed('000001.jsonl'), `${JSON.stringify(record(1))}\n`)
+    const { journal, tail } = await openHere()
+    expect(tail).toEqual([record(1)])
+    await journal.append(record(2))
+    expect(await journal.read()).toEqual({ records: [record(1), record(2)], skipped: 0 })
+    expect(await readFile(fileNamed('000001.jsonl'), 'utf8')).toContain('\n{"format":1,"number":2,')
   })
 
   it('follows no link: what it points to keeps its bytes, and a new file is begun', async () => {
@@ -92,7 +104,7 @@ describe('the journal', () => {
     expect(skipped).toBe(1)
     expect(await journal.append(record(1))).toEqual({ kind: 'written' })
     expect(await readFile(target, 'utf8')).toBe('root:x:0:0\n')
-    expect(await readFile(fileNamed('000002.jsonl'), 'utf8')).toBe(`${JSON.stringify(record(1))}\n`)
+    expect(await readFile(fileNamed('000002.jsonl'), 'utf8')).toBe(`${JSON.stringify({ format: 1, ...record(1) })}\n`)
   })
 
   it('begins a new file beside a folder of that name', async () => {
@@ -105,7 +117,7 @@ describe('the journal', () => {
   })
 
   it('rotates by size and keeps its total bounded, the newest surviving', async () => {
-    const size = JSON.stringify(record(100)).length + 1
+    const size = JSON.stringify({ format: 1, ...record(100) }).length + 1
     const limits = { file: size * 3, total: size * 12 }
     const { journal } = await openHere(limits)
     for (let number = 100; number < 160; number++) await journal.append(record(number))
@@ -134,6 +146,18 @@ describe('the journal', () => {
     expect(await numbers({ from: 19 })).toEqual([19, 20])
     expect(await numbers({ to: 10, limit: 2 })).toEqual([9, 10])
     expect(await numbers({ from: 21 })).toEqual([])
+  })
+
+  it('reads no more than it should of a long one, and always its newest', async () => {
+    const { journal } = await openHere({ file: 1000, read: 3000 })
+    const numbers = async () => (await journal.read()).records.map((one) => one.number)
+    for (let number = 1; number <= 40; number++) await journal.append(record(number))
+    const read = await numbers()
+    expect(read.length).toBeGreaterThan(5)
+    expect(read.length).toBeLessThan(20)
+    expect(read).toEqual(Array.from({ length: read.length }, (_, at) => 41 - read.length + at))
+    await journal.append(record(41, { reasons: ['x'.repeat(10_000)] }))
+    expect(await numbers()).toEqual([41])
   })
 
   it('says so when its directory cannot be used', async () => {
