@@ -92,8 +92,8 @@ describe('a checkpoint', () => {
     ['no id', text.replace(`"id":"${id}"`, '"other":1')],
     ['an id that leads elsewhere', text.replace(id, '../../etc/passwd')],
     ['a later format', text.replace('"format":2', '"format":3')],
-    ['a plain memory where only that is expected', text.replace('"owners"', '"others"')],
-  ])('is not taken from one with %s', (_what, spoilt) => {
+    ['a missing field', text.replace('"owners"', '"others"')],
+  ])('is not taken from a text with %s', (_what, spoilt) => {
     expect(decodeCheckpoint(spoilt)).toEqual({ kind: 'invalid', why: expect.any(String) })
   })
 })
