@@ -7,12 +7,16 @@ import { codeOf, messageOf } from '../errors.ts'
 import type { ModelDiff, RevisionRecord } from '../types.ts'
 
 /**
- * The journal: every revision is a line of JSON in `<directory>/journal/NNNNNN.jsonl`, on disk before it is acted upon. The
+ * The journal: every revision is a line of JSON in `<directory>/journal/NNNNNN.jsonl`, written before it is acted upon. The
  * newest file is appended to, the oldest are deleted. What is read back is not trusted: a line that was torn by a crash or that
  * somebody else wrote is left where it is, counted and passed over, and a file that is no regular file is never touched.
  */
 export interface Journal {
-  /** Resolves when the line is on disk (fdatasync). Appends are done one after another, in the order of the calls. */
+  /**
+   * Resolves when the line is written: it survives the end of heddle, however sudden. It is on disk (fdatasync) soon after: what
+   * a power cut takes with it, it takes from HAProxy as well, and a disk that is busy with files must not hold up traffic.
+   * A failure of that is told by the next append. Appends are done one after another, in the order of the calls.
+   */
   readonly append: (record: RevisionRecord) => Promise<Appended>
   /** Records with `from <= number <= to`, oldest first; of more than `limit` (1,000), or than are read, the newest. Never rejects. */
   readonly read: (range?: { from?: number; to?: number; limit?: number }) => Promise<Records>
@@ -65,18 +69,36 @@ export async function openJournal(directory: string, limits: Partial<JournalLimi
     let queue: Promise<unknown> = Promise.resolve()
     let isClosed = false
 
+    let unsynced: string | null = null
+    let syncing: Promise<void> = Promise.resolve()
+    let isSyncAsked = false
+
+    const syncSoon = ({ handle }: Active): void => {
+      if (isSyncAsked) return
+      isSyncAsked = true
+      syncing = syncing.then(async () => {
+        isSyncAsked = false
+        await handle.datasync().catch((error: unknown) => {
+          unsynced = messageOf(error)
+        })
+      })
+    }
     const write = async (record: RevisionRecord): Promise<Appended> => {
       if (isClosed) return { kind: 'failed', why: 'the journal is closed' }
       try {
         const line = Buffer.from(`${JSON.stringify({ format, ...record })}\n`)
         if (active.size > 0 && active.size + line.length > file) {
           const next = await openFrom(folder, active.ordinal + 1, file)
+          await syncing
           await active.handle.close().catch(ignore)
           active = next
           await deleteOldest(folder, total - file)
         }
         await appendLine(active, line)
-        return { kind: 'written' }
+        const why = unsynced
+        unsynced = null
+        syncSoon(active)
+        return why === null ? { kind: 'written' } : { kind: 'failed', why }
       } catch (error) {
         return { kind: 'failed', why: messageOf(error) }
       }
@@ -94,6 +116,7 @@ export async function openJournal(directory: string, limits: Partial<JournalLimi
         inTurn(async () => {
           if (isClosed) return
           isClosed = true
+          await syncing
           await active.handle.close().catch(ignore)
         }),
     }
@@ -119,7 +142,6 @@ async function appendLine(active: Active, line: Buffer): Promise<void> {
   // until it is known to be whole, it is not
   active.isTorn = true
   await active.handle.appendFile(whole)
-  await active.handle.datasync()
   active.isTorn = false
   active.size += whole.length
 }

@@ -48,6 +48,7 @@ export interface Known {
   checkAllowedFrom: Ms
   /** What is under way beside the turns. */
   job: Job | null
+  saving: Job | null
   proof: Proof | null
   pace: Pace
   /** When the oldest change of what is wanted was seen that is not in effect yet; null: there is none. */
@@ -111,6 +112,7 @@ export function firstKnown(memory: Memory, history: History, lastNumber: number)
     checkFrom: null,
     checkAllowedFrom: 0,
     job: null,
+    saving: null,
     proof: null,
     pace: calm,
     changedFrom: null,

@@ -3,7 +3,7 @@ import { isTidying } from '../plan/plan.ts'
 import { withWordsOf } from '../plan/running.ts'
 import type { Ms, World } from '../types.ts'
 import { installAtEnd, planInstall, startCheck, startInstall } from './install.ts'
-import { jobEnded, takeUpJob } from './jobs.ts'
+import { jobEnded, jobsEnded, startJob, takeUpJobs } from './jobs.ts'
 import { firstKnown, isInstalled, type Known } from './known.ts'
 import { changed, lacking, reloadFrom, satisfied, tidyReloadFrom, untidy } from './pacing.ts'
 import type { LoopParts } from './parts.ts'
@@ -35,10 +35,11 @@ export async function runLoop(parts: LoopParts, signal: AbortSignal): Promise<vo
     for (const cause of woken.causes) if (cause !== jobEnded) known.causes.add(cause)
     if (woken.causes.has(haproxyEnded)) known.lookFrom = 0
   }
-  await known.job?.ended
-  await takeUpJob(parts, known, newReport())
+  await jobsEnded(known)
+  await takeUpJobs(parts, known, newReport())
   await installAtEnd(parts, known)
-  await save(parts, known)
+  startSave(parts, known)
+  await jobsEnded(known)
 }
 
 /** A turn comes even if nothing is due. */
@@ -49,7 +50,7 @@ export const haproxyEnded = 'haproxy-end'
 
 async function takeTurn(parts: LoopParts, known: Known, report: Report, signal: AbortSignal): Promise<void> {
   known.reloadFrom = null
-  await takeUpJob(parts, known, report)
+  await takeUpJobs(parts, known, report)
   // while one reloads, which worker answers is for the reload to find out
   if (performance.now() >= known.lookFrom && known.job?.kind !== 'reload')
     await lookAtHaproxy(parts, known, report, signal)
@@ -61,7 +62,8 @@ async function takeTurn(parts: LoopParts, known: Known, report: Report, signal: 
     report.outcome = 'rejected'
     return
   }
-  await saveWhenDue(parts, known)
+  if (known.memory !== known.saved) known.saveFrom ??= performance.now() + parts.inputs.loopSettings().persist
+  if (known.saveFrom !== null && performance.now() >= known.saveFrom) startSave(parts, known)
   learnWords(known, made)
   await takeSteps(parts, known, made, report, signal)
   prove(known, made, report)
@@ -151,27 +153,26 @@ function startDueJob(parts: LoopParts, known: Known, made: Made, signal: AbortSi
   if (first === 3 && running !== null) startVerify(parts, known, running, signal)
 }
 
-async function saveWhenDue(parts: LoopParts, known: Known): Promise<void> {
-  if (known.memory !== known.saved) known.saveFrom ??= performance.now() + parts.inputs.loopSettings().persist
-  if (known.saveFrom !== null && performance.now() >= known.saveFrom) await save(parts, known)
-}
-
-async function save(parts: LoopParts, known: Known): Promise<void> {
-  known.saveFrom = null
-  if (known.memory === known.saved) return
+function startSave(parts: LoopParts, known: Known): void {
   const { memory } = known
-  const why = await parts.saveMemory(memory)
-  noteUnwritten(known, 'memory', why)
-  if (why === null) known.saved = memory
+  if (known.saving !== null || memory === known.saved) return
+  known.saveFrom = null
+  startJob(parts, known, 'save', async () => {
+    const why = await parts.saveMemory(memory)
+    return (_, now) => {
+      noteUnwritten(now, 'memory', why)
+      if (why === null) now.saved = memory
+    }
+  })
 }
 
 /** Monotonic instant of the next thing to do though nothing is seen. */
 function nextTurn(known: Known): Ms {
-  const { saveFrom, stepsFrom, wanted, job } = known
+  const { stepsFrom, wanted, job } = known
   const wakeAt = wanted.decision?.wakeAt ?? null
   const due = [
     job?.kind === 'reload' ? null : known.lookFrom,
-    saveFrom,
+    known.saving === null ? known.saveFrom : null,
     stepsFrom,
     wakeAt === null ? null : performance.now() + Math.max(0, wakeAt - Date.now()),
     ...(job === null ? jobsDue(known) : []),
