@@ -211,6 +211,7 @@ function patchRoutes(
   readonly owners: Settled['owners']
 } | null {
   const changed = changes.filter(({ before, after }) => before?.claims !== after?.claims)
+  if (changed.length === 0) return { keys: settled.keys, routes: settled.model.routes, owners: settled.owners }
   const gone = new Set(changed.flatMap(({ before }) => before?.claims.map(({ key }) => key) ?? []))
   const claims = changed.flatMap(({ after }) => after?.claims ?? [])
   if ([...gone, ...claims.map(({ key }) => key)].some((key) => settled.contested.has(key))) return null

@@ -81,6 +81,7 @@ let newestSound: { readonly routes: readonly Route[]; readonly structure: string
 /** A route to a backend that is not there, or null. Routes that were sound with the same sections still are. */
 function findAstray({ routes, backends }: Model, structure: string): Route | null {
   const sound = newestSound?.structure === structure ? newestSound.routes : []
+  if (sound === routes) return null
   for (const [at, route] of routes.entries()) {
     if (route !== sound[at] && route.backend !== null && !backends.has(route.backend)) return route
   }
