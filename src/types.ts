@@ -452,6 +452,8 @@ export interface Running {
   readonly seats: ReadonlyMap<BackendId, string> | null
   /** Those with servers. A spare that has servers and no backend goes by its own name. */
   readonly servers: ReadonlyMap<BackendId, ReadonlyMap<string, RunningServer>>
+  /** Frontends that somebody has disabled or shut down. */
+  readonly closed: ReadonlySet<string>
   /** But seats.map. */
   readonly maps: ReadonlyMap<string, ReadonlyMap<string, string>>
 }
@@ -487,6 +489,7 @@ export type Step =
       readonly file: string
       readonly changes: ReadonlyMap<string, EntryChange>
     }
+  | { /** Takes connections again. */ readonly do: 'open'; readonly frontend: string }
   | { /** Ends what still runs on it. */ readonly do: 'shutdown'; readonly backend: BackendId; readonly server: string }
   | {
       /** Refused while anything runs on it. */ readonly do: 'delete'

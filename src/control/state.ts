@@ -46,7 +46,7 @@ export interface Turn {
 
 /** Of HAProxy: it was changed by somebody else, or is another worker than it was though heddle made no reload. */
 export interface Drift {
-  readonly what: 'server' | 'map' | 'seat' | 'worker'
+  readonly what: 'server' | 'map' | 'seat' | 'frontend' | 'worker'
   readonly subject: string
 }
 

@@ -45,13 +45,15 @@ export async function observeRunning(options: ObserveOptions): Promise<Observed>
   const connection = await connectWorker(options, { timeout, signal })
   if (!connection.ok) return { kind: 'absent', why: connection.why }
   const { runtime } = connection
-  const [identity, state, ...maps] = await Promise.all([
+  const [identity, state, closed, ...maps] = await Promise.all([
     readIdentity(runtime, statsSocket),
     runtime.ask('show servers state'),
+    readClosed(runtime),
     ...files.map((file) => readMap(runtime, file)),
   ]).finally(() => runtime.close())
   if (!identity.ok) return { kind: 'absent', why: identity.why }
   if (!state.ok) return { kind: 'absent', why: state.why }
+  if (!closed.ok) return { kind: 'absent', why: closed.why }
   const found = new Map<string, ReadonlyMap<string, string>>()
   for (const [index, map] of maps.entries()) {
     const file = files[index]
@@ -70,6 +72,7 @@ export async function observeRunning(options: ObserveOptions): Promise<Observed>
       revision,
       seats,
       servers: unseatedServers(parseServers(state.answer), seats),
+      closed: closed.closed,
       maps: unseatedMaps(found, seats),
     },
     oldWorkers: processes.ok ? processes.old.length : 0,
@@ -179,6 +182,20 @@ function stateOf(admin: number, operation: number): ServerState {
   if ((admin & maintenance) !== 0) return 'maint'
   if ((admin & drain) !== 0 || operation === stopping) return 'drain'
   return operation === stopped ? 'maint' : 'ready'
+}
+
+/** Of the frontends, those that take no connections. */
+export async function readClosed(
+  runtime: Runtime,
+): Promise<{ readonly ok: true; readonly closed: ReadonlySet<string> } | Silence> {
+  const answer = await runtime.ask('show stat -1/ 1 -1')
+  if (!answer.ok) return answer
+  const [header = '', ...rows] = answer.answer.split('\n')
+  const status = header.split(',').indexOf('status')
+  const closed = rows
+    .map((row) => row.split(','))
+    .filter((cells) => /^[\w.:-]{1,64}$/.test(cells[0] ?? '') && !['OPEN', 'FULL'].includes(cells[status] ?? 'OPEN'))
+  return { ok: true, closed: new Set(closed.map(([name = '']) => name)) }
 }
 
 type Servers = ReadonlyMap<string, ReadonlyMap<string, RunningServer>>

@@ -3,7 +3,7 @@ import { mapFiles } from '../render/maps.ts'
 import { wordsOf } from '../render/server-line.ts'
 import type { BackendId, Running, RunningServer, Step } from '../types.ts'
 import type { Answer, CliLimits, Runtime, Silence } from './cli.ts'
-import { parseServers, readEntry, readMap, revisionKey, workerPid } from './observe.ts'
+import { parseServers, readClosed, readEntry, readMap, revisionKey, workerPid } from './observe.ts'
 import { backendsOf, seatsOf, sectionsOf, unseatedEntries, unseatedValue } from './seats.ts'
 import { connectWorker, type HaproxySockets } from './worker.ts'
 
@@ -86,18 +86,30 @@ function withSeats(seats: Running['seats'], steps: readonly Step[]): Running['se
 type ReadBack = { readonly ok: true; readonly running: Running } | Silence
 
 async function readBack(runtime: Runtime, running: Running, steps: readonly Step[]): Promise<ReadBack> {
-  const touched = new Set(steps.flatMap((step) => (step.do === 'map' ? [] : [step.backend])))
-  const [servers, maps, seats] = await Promise.all([
+  const touched = new Set(steps.flatMap((step) => ('backend' in step ? [step.backend] : [])))
+  const [servers, maps, seats, closed] = await Promise.all([
     readServers(runtime, running, touched, wordsAfter(steps)),
     readMaps(runtime, running, steps),
     steps.some((step) => step.do === 'seat') ? readMap(runtime, mapFiles.seats) : null,
+    steps.some((step) => step.do === 'open') ? readClosed(runtime) : null,
   ])
   if (!servers.ok) return servers
   if (!maps.ok) return maps
   if (seats?.ok === false) return seats
+  if (closed?.ok === false) return closed
   const read = seats === null ? running.seats : seatsOf(new Map([[mapFiles.seats, seats.entries ?? new Map()]]))
   const revision = maps.maps.get(mapFiles.revision)?.get(revisionKey) ?? ''
-  return { ok: true, running: { ...running, seats: read, servers: servers.servers, maps: maps.maps, revision } }
+  return {
+    ok: true,
+    running: {
+      ...running,
+      seats: read,
+      servers: servers.servers,
+      closed: closed?.closed ?? running.closed,
+      maps: maps.maps,
+      revision,
+    },
+  }
 }
 
 /** What is known of servers that were added, or whose limit was set, by backend and name. */

@@ -60,7 +60,8 @@ export function plan(running: Running, { model, candidate }: Wanted, parts: Cand
   const members = memberSteps(running, model, exists)
   const maps = known === null ? [] : mapSteps(running, candidate, exists)
   const reload = [...structure, ...members.reload]
-  const steps = [...seating.steps, ...members.grow, ...maps, ...members.change, ...members.shrink]
+  const opening = [...running.closed].sort(byText).map((frontend): Step => ({ do: 'open', frontend }))
+  const steps = [...seating.steps, ...members.grow, ...maps, ...members.change, ...members.shrink, ...opening]
   const isWhole = known !== null && steps.length === 0 && isTidying(reload)
   const claim: readonly Step[] = isWhole ? mapStep(mapFiles.revision, running, candidate, () => true) : []
   return { steps: [...steps, ...claim], leaving: members.leaving, reload }

@@ -50,7 +50,7 @@ function keepEntries(before: ReadonlyMap<string, string> | undefined, read: Read
 }
 
 export interface Difference {
-  readonly what: 'server' | 'map' | 'seat'
+  readonly what: 'server' | 'map' | 'seat' | 'frontend'
   readonly subject: string
 }
 
@@ -71,6 +71,7 @@ export function differences(before: Running, read: Running): readonly Difference
   }
   for (const id of new Set([...(before.seats?.keys() ?? []), ...(read.seats?.keys() ?? [])]))
     if (before.seats?.get(id) !== read.seats?.get(id)) found.push({ what: 'seat', subject: id })
+  for (const name of read.closed) if (!before.closed.has(name)) found.push({ what: 'frontend', subject: name })
   return found
 }
 
@@ -80,6 +81,7 @@ export function withReading(current: Running, start: Running, read: Running): Ru
     ...current,
     seats: current.seats === start.seats ? read.seats : current.seats,
     servers: untouched(current.servers, start.servers, read.servers),
+    closed: current.closed === start.closed ? read.closed : current.closed,
     maps: untouched(current.maps, start.maps, read.maps),
     revision: current.revision === start.revision ? read.revision : current.revision,
   }

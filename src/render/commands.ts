@@ -77,6 +77,8 @@ function commandsOfStep(
     const [spare, id] = [checkedSectionName(step.spare), checkedBackendId(step.backend)]
     return [{ command: `add map ${mapFiles.seats} ${spare} ${id}`, accepts: silence }]
   }
+  // one that was shut down can't be opened again; that takes a reload
+  if (step.do === 'open') return [{ command: `enable frontend ${checkedServerName(step.frontend)}`, accepts: silence }]
   const section = checkedSectionName(sectionOf(step.backend))
   const server = `${section}/${checkedServerName(step.server)}`
   switch (step.do) {

@@ -22,10 +22,11 @@ export const stepKinds = [
   'limit',
   'readdress',
   'map',
+  'open',
   'shutdown',
   'delete',
 ] as const satisfies readonly Step['do'][]
-export const driftKinds = ['server', 'map', 'seat', 'worker'] as const satisfies readonly Drift['what'][]
+export const driftKinds = ['server', 'map', 'seat', 'frontend', 'worker'] as const satisfies readonly Drift['what'][]
 
 /** Stands for a label value outside its list, so that no text from outside ever becomes a label. */
 export const other = 'other'
@@ -119,7 +120,7 @@ export const metricTable = {
   },
   heddle_drifts_total: {
     type: 'counter',
-    help: 'What was found otherwise than it was left and put right: servers, map entries and seats that somebody else changed over the socket, workers that came without a reload of heddle.',
+    help: 'What was found otherwise than it was left and put right: servers, map entries, seats and frontends that somebody else changed over the socket, workers that came without a reload of heddle.',
     labels: { what: driftKinds },
   },
   heddle_checks_total: {

@@ -31,6 +31,7 @@ describe('what somebody has changed over the socket', () => {
     ['a route of its own', 'add map routes.map stranger.example/ web|web', 'map routes.map stranger.example/'],
     ['all routes gone', 'clear map routes.map', 'map routes.map shop.example/'],
     ['the claim of what runs', 'set map revision.map revision 0123456789ab', 'map revision.map revision'],
+    ['a frontend that was disabled', 'disable frontend :http', 'frontend :http'],
     ['a seat', 'add map seats.map :spare5 stranger', 'seat stranger'],
   ])('%s is put right', async (_what, command, found) => {
     const { edge, one } = await site()
@@ -54,6 +55,16 @@ describe('what somebody has changed over the socket', () => {
     await edge.settled()
     const answers = new Set([await body(edge, 'shop.example'), await body(edge, 'shop.example')])
     expect(answers).toEqual(new Set(['one', 'two']))
+  })
+})
+
+describe('a frontend that somebody has shut down', () => {
+  it('is opened by a reload', async () => {
+    const { edge } = await site()
+    await edge.meddle('shutdown frontend :http')
+    await until(() => edge.state().haproxy.reloads.success === 1)
+    await until(async () => ['one', 'two'].includes(await body(edge, 'shop.example').catch(() => '')))
+    expect(edge.state().history.at(-1)?.reasons[0]).toContain('refused enable frontend :http')
   })
 })
 
