@@ -19,8 +19,8 @@ export interface Known {
   sight: Sight
   /** What runs may be otherwise than it was read back: all of it is read again. */
   isSightDoubted: boolean
-  /** What HAProxy doesn't tell of its servers has to be learned from what they were made from. */
-  lacksWords: boolean
+  /** The running servers were made from something that has to be found out: HAProxy doesn't tell all of it. */
+  lacksOrigin: boolean
   /** Of the last worker that was known; null: there was none. */
   lastPid: number | null
   lookFrom: Ms
@@ -96,7 +96,7 @@ export function firstKnown(memory: Memory, history: History, lastNumber: number)
     planned: null,
     sight: { running: null, trouble: 'HAProxy has not been looked for yet', oldWorkers: 0 },
     isSightDoubted: false,
-    lacksWords: false,
+    lacksOrigin: false,
     lastPid: null,
     lookFrom: 0,
     verifyFrom: 0,

@@ -2,6 +2,7 @@ import { emptyMemory } from '../model/decide.ts'
 import { isTidying } from '../plan/plan.ts'
 import { withWordsOf } from '../plan/running.ts'
 import type { Ms, World } from '../types.ts'
+import { madeEarlier } from './earlier.ts'
 import { installAtEnd, planInstall, startCheck, startInstall } from './install.ts'
 import { jobEnded, jobsEnded, startJob, takeUpJobs } from './jobs.ts'
 import { firstKnown, isInstalled, type Known } from './known.ts'
@@ -64,7 +65,7 @@ async function takeTurn(parts: LoopParts, known: Known, report: Report, signal: 
   }
   if (known.memory !== known.saved) known.saveFrom ??= performance.now() + parts.inputs.loopSettings().persist
   if (known.saveFrom !== null && performance.now() >= known.saveFrom) startSave(parts, known)
-  learnWords(known, made)
+  learnOrigin(parts, known, made)
   await takeSteps(parts, known, made, report, signal)
   prove(known, made, report)
   planJobs(parts, known, made)
@@ -91,13 +92,19 @@ function want(parts: LoopParts, known: Known, world: World, report: Report): voi
   known.changedFrom ??= performance.now()
 }
 
-/** Of a worker that is found running: if it has the wanted revision, its servers were made from it. */
-function learnWords(known: Known, { candidate, model }: Made): void {
+/** Of a worker that is found running: what its servers were made from, if that can be told. */
+function learnOrigin(parts: LoopParts, known: Known, made: Made): void {
   const { running } = known.sight
-  if (!known.lacksWords || running === null) return
-  known.lacksWords = false
-  if (running.revision !== candidate.hash) return
-  known.sight = { ...known.sight, running: withWordsOf(running, model) }
+  if (!known.lacksOrigin || running === null) return
+  known.lacksOrigin = false
+  const { revision } = running
+  const line = known.history.findLast(({ hash }) => hash === revision)
+  const origin =
+    [made, known.installed, known.applied].find((one) => one?.candidate.hash === revision) ??
+    (line === undefined ? null : madeEarlier(parts, revision, line.at))
+  if (origin === null) return
+  known.applied = origin
+  known.sight = { ...known.sight, running: withWordsOf(running, origin.model) }
 }
 
 /** Makes a proof of what was read back, if that is what is wanted. */

@@ -63,7 +63,7 @@ async function conclude(
       known.sight = { running, trouble: null, oldWorkers: known.sight.oldWorkers }
       known.parts = running.structure === made.candidate.structure ? made.candidate.parts : null
       known.lastPid = running.pid
-      known.lacksWords = false
+      known.lacksOrigin = false
       known.farewells = new Map()
       known.refusedSteps = null
       known.lookFrom = now + lookEvery

@@ -56,7 +56,7 @@ async function takeIn({ target, inputs }: LoopParts, known: Known, read: Running
     known.pace = restarted(known.pace)
     known.farewells = new Map()
     known.refusedSteps = null
-    known.lacksWords = true
+    known.lacksOrigin = true
     known.sight = { ...known.sight, running: read }
     known.lastPid = read.pid
   }

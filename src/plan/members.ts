@@ -67,11 +67,12 @@ function sizeOf({ grow, change, shrink, leaving, reload }: MemberSteps): number 
 function planServer({ id, section }: Backend, server: Server, present: RunningServer, steps: MemberSteps): void {
   const { name, weight, state } = server
   if (present.address !== name) steps.change.push({ do: 'readdress', backend: id, server: name })
-  if (present.weight !== weight) steps.change.push({ do: 'weigh', backend: id, server: name, weight })
+  // first of all no new requests, if it is to get none
   if (present.state !== state) {
     const list = state === 'ready' ? steps.grow : steps.change
     list.push({ do: 'state', backend: id, server: name, state })
   }
+  if (present.weight !== weight) steps.change.push({ do: 'weigh', backend: id, server: name, weight })
   const words = wordsOf(server, section)
   // of most servers there is nothing that would have to be known
   if (present.words === words || (present.words === null && words === '')) return

@@ -129,6 +129,27 @@ describe('the files on disk', () => {
 })
 
 describe('another heddle after this one', () => {
+  it('knows what the servers were made from, so that a change meanwhile is no reload and says what it is', async () => {
+    const [a, b] = await containers('s0', 's1')
+    const tags = ['heddle.route=shop.example', 'heddle.maxconn=7']
+    const web = at('web', a, '', { tags })
+    const first = await startEdge([web], { isHaproxyKept: true })
+    await first.settled()
+    const memory = first.memory()
+    await first.end()
+
+    const next = await startEdge([web, at('web', b, '', { tags })], { memory, after: first })
+    const { history } = await next.settled()
+    expect(history.at(-1)).toMatchObject({
+      action: 'runtime',
+      diff: { servers: { added: [`web/${b.name}`], changed: [] } },
+    })
+    next.show([web].map((one) => ({ ...one, tags: ['heddle.route=shop.example', 'heddle.maxconn=9'] })))
+    await next.settled()
+    expect(next.turns.flatMap(({ steps }) => steps.map((step) => step.do))).toContain('limit')
+    expect(next.state().haproxy.reloads).toEqual({ success: 0, failure: 0 })
+  })
+
   it('goes on without a reload where a service sits in a spare section', async () => {
     const [a, b] = await containers('s0', 's1')
     const web = at('web', a, 'shop.example')
