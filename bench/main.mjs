@@ -2,14 +2,15 @@
 // with --write they go into docs/benchmarks.md.
 
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { cpus, tmpdir, totalmem } from 'node:os'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { ensureHaproxy } from '../scripts/haproxy.mjs'
-import { ensureBuild, ensureDependencies, root, runScript, say } from '../scripts/setup.mjs'
+import { ensureHaproxy, haproxyVersion } from '../scripts/haproxy.mjs'
+import { ensureBuild, ensureDependencies, runScript, say } from '../scripts/setup.mjs'
 import { catalogOf, parseSize } from './catalog.mjs'
+import { machine, table, writePart } from './page.mjs'
 
 const help = `Usage: npm run bench -- [--size SIZE]... [--runs N] [--write]
 
@@ -40,7 +41,7 @@ else if (!(Number(options.runs) >= 1)) {
     const haproxy = await ensureHaproxy()
     const text = await bench(haproxy)
     process.stdout.write(text)
-    if (options.write) writeTables(text)
+    if (options.write) writePart('npm run bench', text)
     return 0
   })
 }
@@ -63,7 +64,8 @@ async function bench(haproxy) {
       sizes.push({ size, ...median(runs), process: await measureProcess({ snapshot, haproxy }) })
     }
     const throughput = await measureThroughput({ haproxy, requests: 30_000, rounds: 5, say })
-    return [machine(haproxy), pureTable(sizes), processTable(sizes), throughputTable(throughput)].join('\n')
+    const programs = [`HAProxy ${haproxyVersion(haproxy)?.version}`]
+    return [machine(programs), pureTable(sizes), processTable(sizes), throughputTable(throughput)].join('\n')
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
@@ -82,13 +84,6 @@ function pipeline(snapshot) {
 function median(runs) {
   const middle = (key) => runs.map((run) => run[key]).sort((a, b) => a - b)[Math.floor(runs.length / 2)]
   return Object.fromEntries(Object.keys(runs[0]).map((key) => [key, middle(key)]))
-}
-
-function machine(haproxy) {
-  const version = /version (\S+)/.exec(spawnSync(haproxy, ['-v'], { encoding: 'utf8' }).stdout)?.[1]
-  const [cpu] = cpus()
-  const memory = `${Math.round(totalmem() / 2 ** 30)} GB`
-  return `Node.js ${process.versions.node}, HAProxy ${version}, ${cpus().length} × ${cpu.model.trim()}, ${memory}, ${new Date().toISOString().slice(0, 10)}.\n`
 }
 
 function pureTable(sizes) {
@@ -144,19 +139,4 @@ function throughputTable({ bare, bundled, quiet }) {
 
 function ms(value) {
   return `${value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString('en')} ms`
-}
-
-function table(head, rows) {
-  const line = (cells) => `| ${cells.join(' | ')} |\n`
-  return [line(head), line(head.map((_, index) => (index === 0 ? '---' : '--:'))), ...rows.map(line)].join('')
-}
-
-function writeTables(text) {
-  const file = join(root, 'docs', 'benchmarks.md')
-  const page = readFileSync(file, 'utf8')
-  const fresh = page.replace(
-    /(<!-- npm run bench -->\n)[\s\S]*(<!-- end -->)/,
-    (_, before, after) => `${before}\n${text}\n${after}`,
-  )
-  writeFileSync(file, fresh)
 }
