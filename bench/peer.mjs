@@ -15,7 +15,7 @@ import { consulTemplates, ensureConsulTemplate } from './peer/consul-template.mj
 import { atEnd, interruptible, scope } from './peer/ending.mjs'
 import { heddle } from './peer/heddle.mjs'
 import { measureSystem } from './peer/measure.mjs'
-import { cellsOf, failuresText } from './peer/report.mjs'
+import { cellsOf, notesOf } from './peer/report.mjs'
 
 const help = `Usage: npm run bench:peer -- [--size SIZE]... [--hosts N] [--rounds N] [--only NAME] [--write]
 
@@ -107,12 +107,7 @@ async function bench(programs) {
 
 function partOf(size, measured) {
   const { head, body } = cellsOf(measured)
-  const failures = failuresText(measured)
-  return [
-    `${size.name} on ${options.hosts} nodes:\n`,
-    table(head, body),
-    ...(failures === '' ? [] : [`Failed requests: ${failures}.\n`]),
-  ].join('\n')
+  return [`${size.name} on ${options.hosts} nodes:\n`, table(head, body), `${notesOf(measured)}\n`].join('\n')
 }
 
 /** Of a client, that Consul is to allow; it wants some files for itself. */

@@ -9,7 +9,7 @@ export const steadyLoad = { connections: 16, perSecond: 800 }
 /** Between two changes. */
 const pace = 1_000
 /** Until the load runs evenly; and for what the last change leaves to do. */
-const settle = 2_000
+const settle = 1_000
 
 /**
  * Seconds of processor time by who spent it, first under the load alone (`quiet`, as a share of the same time), then with a

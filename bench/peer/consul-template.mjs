@@ -25,11 +25,11 @@ export function ensureConsulTemplate() {
   )
 }
 
-/** Waits for a tenth of a second of quiet, keeps its connections (one for each service) and asks anew less often. */
+/** Waits for quiet as heddle does by default, keeps its connections (one for each service), asks anew less often. */
 const tuning = `
 wait {
-  min = "100ms"
-  max = "1s"
+  min = "20ms"
+  max = "500ms"
 }
 max_stale = "10s"
 block_query_wait = "5m"

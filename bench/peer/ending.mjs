@@ -25,19 +25,23 @@ export async function scope(work) {
 
 /** As `scope`, for the outermost one: a signal ends it as well, and then the process. */
 export async function interruptible(work) {
-  const interrupted = new Promise(() => {
-    for (const [signal, code] of [
-      ['SIGINT', 130],
-      ['SIGTERM', 143],
-    ]) {
-      process.once(signal, async () => {
-        // what still runs fails now, and nobody wants to read about it
-        await endAll(0).catch(() => {})
-        process.exit(code)
-      })
-    }
-  })
-  return Promise.race([scope(work), interrupted])
+  let exit = null
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ]) {
+    process.once(signal, () => {
+      exit ??= endAll(0)
+        .catch((error) => console.error(error))
+        .then(() => process.exit(code))
+    })
+  }
+  try {
+    return await scope(work)
+  } finally {
+    // the work failed because its programs were ended, and nobody wants to read about it
+    await exit
+  }
 }
 
 async function endAll(from) {

@@ -4,7 +4,8 @@ import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { startProgram } from './children.mjs'
 
-const longestStart = 10_000
+/** A master that executes itself anew, for a reload, refuses for a moment. */
+const longestSilence = 20_000
 
 export function firstConfiguration({ address, ports, statsSocket }) {
   return `global
@@ -34,16 +35,21 @@ frontend http
 export async function startHaproxy({ bin, file, masterSocket }) {
   // access logs are written and thrown away: both systems pay for them, no disk does
   const program = startProgram('HAProxy', bin, ['-W', '-S', `${masterSocket},mode,600`, '-f', file])
-  const end = performance.now() + longestStart
-  while ((await reloadsOf(masterSocket)) === null) {
-    if (program.failed() !== null) throw new Error(program.failed())
-    if (performance.now() > end) throw new Error('HAProxy does not answer on its master socket')
-    await delay(20)
+  const reloads = async () => {
+    const end = performance.now() + longestSilence
+    for (;;) {
+      const told = await reloadsOf(masterSocket)
+      if (told !== null) return told
+      if (program.failed() !== null) throw new Error(program.failed())
+      if (performance.now() > end) throw new Error('HAProxy does not answer on its master socket')
+      await delay(20)
+    }
   }
-  return { ...program, reloads: () => reloadsOf(masterSocket) }
+  await reloads()
+  return { ...program, reloads }
 }
 
-/** How often this master was told to load its configuration; null while it does not answer. */
+/** How often this master has loaded a configuration anew; null while it does not answer. */
 async function reloadsOf(masterSocket) {
   const text = await new Promise((resolve) => {
     let received = ''

@@ -9,7 +9,7 @@ import { measureChurn } from './churn.mjs'
 import { startConsul } from './consul.mjs'
 import { startHaproxy } from './haproxy.mjs'
 import { freePorts, ownAddress } from './ports.mjs'
-import { watchMemory } from './processes.mjs'
+import { watchMemory, watchOthers } from './processes.mjs'
 import { untilAllServed } from './served.mjs'
 import { measureThroughput } from './throughput.mjs'
 
@@ -44,6 +44,7 @@ export async function measureSystem({ system, size, hosts, rounds, programs, con
   const controller = startProgram(system.name, command, args, { env, log: join(folder, 'controller.log') })
   const failed = () => controller.failed() ?? haproxy.failed() ?? consul.failed()
   const roots = { controller: controller.pid, haproxy: haproxy.pid, consul: consul.pid }
+  const others = watchOthers()
   const memory = watchMemory({ controller: controller.pid, haproxy: haproxy.pid })
   try {
     const served = await untilAllServed({ edge, targets: targetsOf(size, port), start, failed })
@@ -54,7 +55,8 @@ export async function measureSystem({ system, size, hosts, rounds, programs, con
     await controller.stop()
     const requests = requestsPerRound * rounds
     const throughput = await measureThroughput({ files: prepared.files, place, size, client, requests, say })
-    return { name: system.name, start: served, times, ...churn, memory: peaks, throughput }
+    const result = { name: system.name, start: served, times, ...churn, memory: peaks, throughput }
+    return { ...result, others: others.share() }
   } finally {
     memory.stop()
   }

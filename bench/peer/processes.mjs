@@ -1,6 +1,7 @@
 // Processor time and memory of a process with all that it has started, from /proc.
 
 import { readdirSync, readFileSync } from 'node:fs'
+import { cpus } from 'node:os'
 
 const ticksPerSecond = 100
 
@@ -24,6 +25,29 @@ export function treeOf(processes, root) {
 /** Seconds of a tree, those of ended ones included, so that they only ever grow. */
 export function processorSeconds(processes, root) {
   return treeOf(processes, root).reduce((sum, one) => sum + one.ticks + one.ofEnded, 0) / ticksPerSecond
+}
+
+/** Seconds that all processors of the machine have worked, from the first line of /proc/stat. */
+export function busySeconds(text) {
+  const [user, nice, system, , , irq, softirq, steal] = /^cpu +(.*)$/m.exec(text)[1].split(' ').map(Number)
+  return (user + nice + system + irq + softirq + steal) / ticksPerSecond
+}
+
+/** Watches who else works on this machine: `share` is what all others took of its processors since then, 0 to 1. */
+export function watchOthers() {
+  const now = () => ({
+    busy: busySeconds(read('/proc/stat')),
+    ours: processorSeconds(readProcesses(), process.pid),
+    at: performance.now(),
+  })
+  const before = now()
+  return {
+    share: () => {
+      const after = now()
+      const others = after.busy - before.busy - (after.ours - before.ours)
+      return Math.max(0, (others * 1_000) / (after.at - before.at) / cpus().length)
+    },
+  }
 }
 
 /** All processes of this machine now. */

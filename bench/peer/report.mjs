@@ -48,8 +48,17 @@ export function cellsOf(systems) {
   return { head, body }
 }
 
-/** How requests of the load failed, in words; empty if none did. */
-export function failuresText(systems) {
+/** What belongs to the table: who else was at work, and how requests of the load failed, if any did. */
+export function notesOf(systems) {
+  const others = systems.map(({ name, others }) => `${Math.round(100 * others)} % during ${name}`)
+  const failures = failuresText(systems)
+  return [
+    `Other programs took of the processors: ${others.join(', ')}.`,
+    ...(failures === '' ? [] : [`Failed requests: ${failures}.`]),
+  ].join(' ')
+}
+
+function failuresText(systems) {
   return systems
     .filter(({ load }) => failuresOf(load) > 0)
     .map(({ name, load }) => {
@@ -81,13 +90,12 @@ export function ratio(value, base) {
   return times < 10 ? times.toFixed(times < 1 ? 2 : 1) : Math.round(times).toLocaleString('en')
 }
 
-/** From milliseconds. */
+/** From milliseconds; processor time beyond that of the load may come out below nothing. */
 function time(value) {
-  if (value === null) return '-'
   if (value === Number.POSITIVE_INFINITY) return '> 60 s'
   if (value >= 10_000) return `${(value / 1_000).toFixed(1)} s`
   if (value >= 10) return `${Math.round(value).toLocaleString('en')} ms`
-  return value >= 0.1 || value <= 0 ? `${value.toFixed(1)} ms` : `${(value * 1_000).toFixed(1)} µs`
+  return Math.abs(value) >= 0.1 ? `${value.toFixed(1)} ms` : `${(value * 1_000).toFixed(1)} µs`
 }
 
 function seconds(value) {

@@ -1,0 +1,2 @@
+export const containerRange: string
+export function addressOf(number: number): string

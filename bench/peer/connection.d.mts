@@ -1,0 +1,3 @@
+export function parseAnswer(
+  text: string,
+): { readonly status: number; readonly body: string; readonly isLast: boolean } | null
