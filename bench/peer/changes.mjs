@@ -17,8 +17,8 @@ export function changing({ services }, count = 8) {
 }
 
 /**
- * Round `number` of a run, for service `s`. Both instances are containers of their own, which answer before they are
- * registered; with `dies` the one that leaves has died when it is deregistered, as for registrator.
+ * The changes of round `number` of a run, for service `s`; the new service stays. Both instances are containers of their own,
+ * which answer before they are registered; with `dies` the one that leaves has died when it is deregistered, as for registrator.
  */
 export async function roundOf({ size, hosts, consul, containers }, number, s, dies) {
   const add = async (offset, { service, tag, id }) => {
@@ -36,23 +36,19 @@ export async function roundOf({ size, hosts, consul, containers }, number, s, di
   }
   const target = targetOf(s)
   const { where } = more
-  return {
-    changes: [
-      { kind: 'register', target, where, gone: false, write: () => consul.register(more.instance) },
-      { kind: 'critical', target, where, gone: true, write: () => consul.setCheck(more.instance, 'critical') },
-      { kind: 'passing', target, where, gone: false, write: () => consul.setCheck(more.instance, 'passing') },
-      { kind: 'deregister', target, where, gone: true, write: leave },
-      {
-        kind: 'new service',
-        target: { host, path: '/' },
-        where: fresh.where,
-        gone: false,
-        write: () => consul.register(fresh.instance),
-      },
-    ],
-    /** The new service leaves. */
-    undo: () => consul.deregister(fresh.instance),
-  }
+  return [
+    { kind: 'register', target, where, gone: false, write: () => consul.register(more.instance) },
+    { kind: 'critical', target, where, gone: true, write: () => consul.setCheck(more.instance, 'critical') },
+    { kind: 'passing', target, where, gone: false, write: () => consul.setCheck(more.instance, 'passing') },
+    { kind: 'deregister', target, where, gone: true, write: leave },
+    {
+      kind: 'new service',
+      target: { host, path: '/' },
+      where: fresh.where,
+      gone: false,
+      write: () => consul.register(fresh.instance),
+    },
+  ]
 }
 
 /** Milliseconds of each change, by its kind. Nothing dies here: an instance that refuses proves nothing about HAProxy. */
@@ -63,7 +59,7 @@ export async function timeChanges(run, rounds, say) {
   for (let number = 0; number < rounds; number++) {
     say(`changes, round ${number + 1} of ${rounds}`)
     const round = await roundOf(run, number, services[number % services.length], false)
-    for (const { kind, target, where, gone, write } of round.changes) {
+    for (const { kind, target, where, gone, write } of round) {
       await delay(pause.shortest + random() * (pause.longest - pause.shortest))
       const turn = run.size.instances + 3
       times[kind].push(await untilShown({ edge: run.edge, target, where, gone, turn, write, failed: run.failed }))

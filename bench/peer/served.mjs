@@ -98,6 +98,17 @@ export async function untilShown({ edge, target, where, gone, turn, write, faile
   }
 }
 
+/** Looks now and then, which costs next to nothing, until `where` answers; for a minute at most. */
+export async function untilAnswers({ edge, target, where, failed }) {
+  const connection = keepAlive(edge)
+  const end = performance.now() + longestChange
+  while ((await connection.ask(target.host, target.path)).body !== where && performance.now() < end) {
+    if (failed() !== null) throw new Error(failed())
+    await delay(50)
+  }
+  connection.close()
+}
+
 async function ask(connections, target, times, where) {
   const turn = { seenAt: null, allServed: true }
   let left = times
