@@ -20,7 +20,7 @@ import { cellsOf, notesOf } from './peer/report.mjs'
 const help = `Usage: npm run bench:peer -- [--size SIZE]... [--hosts N] [--rounds N] [--only NAME] [--write]
 
   --size SIZE   services x instances; may be repeated (1000x10)
-  --hosts N     Consul nodes that the instances are spread over (20)
+  --hosts N     Consul nodes that the instances are spread over (20, or one for each 700 instances if that is more)
   --rounds N    rounds of five changes each, timed one by one and then again as churn under load (8)
   --only NAME   heddle or consul-template
   --write       put the tables into docs/benchmarks.md as well
@@ -34,7 +34,7 @@ function readOptions() {
   const { values } = parseArgs({
     options: {
       size: { type: 'string', multiple: true, default: ['1000x10'] },
-      hosts: { type: 'string', default: '20' },
+      hosts: { type: 'string' },
       rounds: { type: 'string', default: '8' },
       only: { type: 'string' },
       write: { type: 'boolean', default: false },
@@ -42,12 +42,20 @@ function readOptions() {
     },
   })
   for (const key of ['hosts', 'rounds'])
-    if (!wholeNumber.test(values[key]))
+    if (!wholeNumber.test(values[key] ?? '1'))
       throw new Error(`expected --${key} to be a number from 1 on, got ${values[key]}`)
   if (!['heddle', 'consul-template', undefined].includes(values.only))
     throw new Error(`expected --only heddle or --only consul-template, got ${values.only}`)
-  const sizes = values.size.map((name) => ({ name, ...parseSize(name) }))
-  return { ...values, sizes, hosts: Number(values.hosts), rounds: Number(values.rounds) }
+  const sizes = values.size.map((name) => {
+    const size = parseSize(name)
+    return { name, ...size, hosts: values.hosts === undefined ? hostsFor(size) : Number(values.hosts) }
+  })
+  return { ...values, sizes, rounds: Number(values.rounds) }
+}
+
+/** As many as heddle follows within its default number of connections, for 50,000 instances; hosts of weave hold 250. */
+function hostsFor({ services, instances }) {
+  return Math.max(20, Math.ceil((services * instances) / 700))
 }
 
 const options = optionsOrNull()
@@ -88,26 +96,33 @@ async function bench(programs) {
   const parts = [machine(versionsOf(programs))]
   for (const size of options.sizes) {
     const measured = []
-    for (const [index, system] of systems.entries()) {
-      const own = join(folder, `${size.name}-${index}`)
-      mkdirSync(own)
-      const tell = (text) => say(`${size.name}, ${system.name}: ${text}`)
-      const { hosts, rounds } = options
-      const connections = connectionsFor(size)
-      measured.push(
-        await scope(() =>
-          measureSystem({ system, size, hosts, rounds, programs, connections, folder: own, say: tell }),
-        ),
-      )
+    try {
+      for (const [index, system] of systems.entries()) {
+        const own = join(folder, `${size.name}-${index}`)
+        mkdirSync(own)
+        measured.push(await measure(system, size, own, programs))
+      }
+    } catch (error) {
+      // some of it took minutes
+      if (measured.length > 0) process.stderr.write(`\n${partOf(size, measured)}\n`)
+      throw error
     }
     parts.push(partOf(size, measured))
   }
   return parts.join('\n')
 }
 
+function measure(system, size, folder, programs) {
+  const tell = (text) => say(`${size.name}, ${system.name}: ${text}`)
+  const { rounds } = options
+  const connections = connectionsFor(size)
+  return scope(() => measureSystem({ system, size, rounds, programs, connections, folder, say: tell }))
+}
+
 function partOf(size, measured) {
   const { head, body } = cellsOf(measured)
-  return [`${size.name} on ${options.hosts} nodes:\n`, table(head, body), `${notesOf(measured)}\n`].join('\n')
+  const title = `${size.name} on ${size.hosts} nodes, ${measured[0].changes} changes:\n`
+  return [title, table(head, body), `${notesOf(measured)}\n`].join('\n')
 }
 
 /** Of a client, that Consul is to allow; it wants some files for itself. */

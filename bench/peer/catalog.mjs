@@ -37,8 +37,8 @@ export function instanceOf({ service, tag, id, node, where }) {
   return { service, id, node, address, port: Number(port), tags: ['http', tag] }
 }
 
-/** All instances of a catalog, behind one port; instance `i` of service `s` has the number s × instances + i. */
-export function instancesOf({ services, instances }, hosts, port) {
+/** All instances of a catalog, over its hosts, behind one port; instance `i` of service `s` is number s × instances + i. */
+export function instancesOf({ services, instances, hosts }, port) {
   return Array.from({ length: services * instances }, (_, number) => {
     const s = Math.floor(number / instances)
     return instanceOf({

@@ -20,12 +20,12 @@ export function changing({ services }, count = 8) {
  * The changes of round `number` of a run, for service `s`; the new service stays. Both instances are containers of their own,
  * which answer before they are registered; with `dies` the one that leaves has died when it is deregistered, as for registrator.
  */
-export async function roundOf({ size, hosts, consul, containers }, number, s, dies) {
+export async function roundOf({ size, consul, containers }, number, s, dies) {
   const add = async (offset, { service, tag, id }) => {
     const unused = size.services * size.instances + 2 * number + offset
     const { port } = await containers.ask({ what: 'listen', address: addressOf(unused) })
     const where = `${addressOf(unused)}:${port}`
-    return { where, instance: instanceOf({ service, tag, id, node: nodeOf(unused, hosts), where }) }
+    return { where, instance: instanceOf({ service, tag, id, node: nodeOf(unused, size.hosts), where }) }
   }
   const more = await add(0, { service: `web-${s}`, tag: routeOf(s).tag, id: `web-${s}-more-${number}` })
   const host = `new-${number}.example.com`

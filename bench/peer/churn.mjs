@@ -2,7 +2,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { targetOf } from './catalog.mjs'
-import { changing, roundOf } from './changes.mjs'
+import { changing, kinds, roundOf } from './changes.mjs'
 import { processorSeconds, readProcesses } from './processes.mjs'
 import { untilAnswers } from './served.mjs'
 
@@ -19,11 +19,12 @@ const settle = 1_000
  */
 export async function measureChurn(run, { from, rounds, client, say }) {
   const services = changing(run.size)
+  const changes = rounds * kinds.length
   await client.ask({ what: 'start', edge: run.edge, targets: services.map(targetOf), ...steadyLoad })
   await delay(settle)
 
   say('load alone')
-  const quiet = await spent(run.roots, () => delay((rounds * 5 * pace) / 4))
+  const quiet = await spent(run.roots, () => delay((changes * pace) / 4))
 
   const reloads = await run.reloads()
   const churn = await spent(run.roots, async () => {
@@ -44,7 +45,7 @@ export async function measureChurn(run, { from, rounds, client, say }) {
   })
   const load = await client.ask({ what: 'stop' })
   return {
-    changes: rounds * 5,
+    changes,
     churn: churn.seconds,
     quiet: mapValues(quiet.seconds, (seconds) => (seconds * churn.time) / quiet.time),
     load,

@@ -85,6 +85,7 @@ function templateOf(folder, name) {
   source = "${join(own, `${name}.ctmpl`)}"
   destination = "${join(folder, 'candidate', name)}"
   command = ["${join(own, 'apply')}"]
+  command_timeout = "2m"
 }
 `
 }

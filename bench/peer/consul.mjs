@@ -77,12 +77,13 @@ function catalogWriter(put) {
   const register = (node, rest) => put('PUT', '/catalog/register', { Node: node, SkipNodeUpdate: true, ...rest })
   return {
     load: async (instances) => {
-      const batches = transactionsOf(instances)
-      await Promise.all(
-        Array.from({ length: writers }, async () => {
-          for (let batch = batches.pop(); batch !== undefined; batch = batches.pop()) await put('PUT', '/txn', batch)
-        }),
-      )
+      for (const batches of transactionsOf(instances)) {
+        await Promise.all(
+          Array.from({ length: writers }, async () => {
+            for (let batch = batches.pop(); batch !== undefined; batch = batches.pop()) await put('PUT', '/txn', batch)
+          }),
+        )
+      }
     },
     register: (instance) =>
       register(instance.node, { Service: serviceOf(instance), Check: checkOf(instance, 'passing') }),
@@ -91,18 +92,22 @@ function catalogWriter(put) {
   }
 }
 
-/** Nodes first: each transaction has those that its instances are on. */
+/**
+ * Node by node, and services before checks: for each check Consul looks at all that its node has so far, once in a
+ * transaction. Each list of transactions has to be done before the next.
+ */
 function transactionsOf(instances) {
-  const size = Math.floor(perTransaction / 3)
-  return Array.from({ length: Math.ceil(instances.length / size) }, (_, index) => {
-    const some = instances.slice(index * size, (index + 1) * size)
-    const nodes = [...new Set(some.map(({ node }) => node))]
-    return [
-      ...nodes.map((node) => ({ Node: { Verb: 'set', Node: { Node: node, Address: nodeAddress } } })),
-      ...some.map((one) => ({ Service: { Verb: 'set', Node: one.node, Service: serviceOf(one) } })),
-      ...some.map((one) => ({ Check: { Verb: 'set', Check: { Node: one.node, ...checkOf(one, 'passing') } } })),
-    ]
-  })
+  const nodes = [...new Set(instances.map(({ node }) => node))]
+  const sorted = nodes.flatMap((node) => instances.filter((one) => one.node === node))
+  return [
+    nodes.map((node) => ({ Node: { Verb: 'set', Node: { Node: node, Address: nodeAddress } } })),
+    sorted.map((one) => ({ Service: { Verb: 'set', Node: one.node, Service: serviceOf(one) } })),
+    sorted.map((one) => ({ Check: { Verb: 'set', Check: { Node: one.node, ...checkOf(one, 'passing') } } })),
+  ].map((operations) =>
+    Array.from({ length: Math.ceil(operations.length / perTransaction) }, (_, index) =>
+      operations.slice(index * perTransaction, (index + 1) * perTransaction),
+    ),
+  )
 }
 
 /** Of hosts, where nothing is asked for. */

@@ -20,14 +20,14 @@ const requestsPerRound = 4_000
  * Starts Consul with the catalog, HAProxy and the containers; then the controller, and measures. To be called in a scope of its
  * own, which ends all of it.
  */
-export async function measureSystem({ system, size, hosts, rounds, programs, connections, folder, say }) {
+export async function measureSystem({ system, size, rounds, programs, connections, folder, say }) {
   const containers = startScript('containers.mjs')
   const client = startScript('load.mjs')
   const { port } = await containers.ask({ what: 'listen' })
   const address = ownAddress()
   const consul = await startConsul({ bin: programs.consul, folder, address, connections })
   say('loading the catalog')
-  await consul.load(instancesOf(size, hosts, port))
+  await consul.load(instancesOf(size, port))
 
   const place = await placeOf({ folder, address, programs, consul })
   const prepared = system.prepare(place)
@@ -48,7 +48,7 @@ export async function measureSystem({ system, size, hosts, rounds, programs, con
   const memory = watchMemory({ controller: controller.pid, haproxy: haproxy.pid })
   try {
     const served = await untilAllServed({ edge, targets: targetsOf(size, port), start, failed })
-    const run = { size, hosts, consul, containers, edge, failed, roots, reloads: haproxy.reloads }
+    const run = { size, consul, containers, edge, failed, roots, reloads: haproxy.reloads }
     const times = await timeChanges(run, rounds, say)
     const churn = await measureChurn(run, { from: rounds, rounds, client, say })
     const peaks = memory.stop()

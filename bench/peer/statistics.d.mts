@@ -1,6 +1,5 @@
 export function percentile(values: readonly number[], hundredths: number): number | null
 export function summary(values: readonly number[]): {
-  readonly count: number
   readonly p50: number | null
   readonly p95: number | null
   readonly max: number | null

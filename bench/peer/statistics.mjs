@@ -9,7 +9,6 @@ export function percentile(values, hundredths) {
 /** What changes of a run are told by. */
 export function summary(values) {
   return {
-    count: values.length,
     p50: percentile(values, 50),
     p95: percentile(values, 95),
     max: percentile(values, 100),

@@ -10,7 +10,7 @@ const script = fileURLToPath(new URL('../../bench/peer.mjs', import.meta.url))
 const longest = 90_000
 
 let folder: string
-let child: ChildProcess | null = null
+let running: { readonly child: ChildProcess; readonly ended: Promise<number | null> } | null = null
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'hd-peer-'))
@@ -18,7 +18,8 @@ beforeEach(async () => {
 
 afterEach(async () => {
   // it ends all that it has started
-  child?.kill('SIGTERM')
+  running?.child.kill('SIGTERM')
+  await running?.ended
   await rm(folder, { recursive: true, force: true })
 })
 
@@ -27,11 +28,11 @@ function bench(...args: readonly string[]) {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, TMPDIR: folder },
   })
-  child = started
   const said = { stdout: '', stderr: '' }
   started.stdout.on('data', (chunk) => (said.stdout += chunk))
   started.stderr.on('data', (chunk) => (said.stderr += chunk))
   const ended = new Promise<number | null>((resolve) => started.once('close', resolve))
+  running = { child: started, ended }
   return { said, ended, kill: (signal: NodeJS.Signals) => started.kill(signal) }
 }
 
@@ -65,7 +66,9 @@ describe('npm run bench:peer', () => {
     async () => {
       const { said, ended } = bench('--size', '5x2', '--rounds', '1', '--only', 'heddle')
       expect(await ended, said.stderr).toBe(0)
-      expect(said.stdout).toMatch(/^Node\.js .*, HAProxy .*, Consul .*\n\n5x2 on 20 nodes:\n\n\| {2}\| heddle \|\n/)
+      expect(said.stdout).toMatch(
+        /^Node\.js .*, HAProxy .*, Consul .*\n\n5x2 on 20 nodes, 5 changes:\n\n\| {2}\| heddle \|\n/,
+      )
       expect(said.stdout).toMatch(/^\| every route served after a start \| [\d,.]+ m?s \|$/m)
       for (const kind of ['register', 'critical', 'passing', 'deregister', 'new service'])
         expect(said.stdout).toMatch(new RegExp(`^\\| ${kind}, p50 \\| [\\d,.]+ m?s \\|$`, 'm'))
