@@ -25,7 +25,8 @@ const help = `Usage: npm run bench:peer -- [--size SIZE]... [--hosts N] [--round
   --only NAME   heddle or consul-template
   --write       put the tables into docs/benchmarks.md as well
 
-A size takes about ten minutes. Nothing else should run on the machine meanwhile.
+A size takes about ten minutes. Nothing else should run on the machine meanwhile. With few rounds, processor time a change
+is rough: the load alone is measured for a quarter of the churn.
 `
 
 const wholeNumber = /^[1-9]\d*$/

@@ -20,6 +20,7 @@ const settle = 1_000
 export async function measureChurn(run, { from, rounds, client, say }) {
   const services = changing(run.size)
   const changes = rounds * kinds.length
+  await untilCalm(run.roots)
   await client.ask({ what: 'start', edge: run.edge, targets: services.map(targetOf), ...steadyLoad })
   await delay(settle)
 
@@ -50,6 +51,15 @@ export async function measureChurn(run, { from, rounds, client, say }) {
     quiet: mapValues(quiet.seconds, (seconds) => (seconds * churn.time) / quiet.time),
     load,
     reloads: (await run.reloads()) - reloads,
+  }
+}
+
+/** What earlier changes left to do, reloads above all, would count as that of the load. Half a minute at most. */
+async function untilCalm(roots) {
+  for (let second = 0; second < 30; second++) {
+    const { seconds } = await spent(roots, () => delay(1_000))
+    const all = Object.values(seconds).reduce((sum, one) => sum + one, 0)
+    if (all < 0.1) return
   }
 }
 
