@@ -415,7 +415,7 @@ export interface Candidate {
   readonly routesHash: string
   /** Over everything but server lines and map contents; stands in `global description`. */
   readonly structure: string
-  /** Digest of each part of the structure (`global`, then backends by id): why two structures differ. */
+  /** Digest of each part of the structure (`:global`, then backends by id): why two structures differ. */
   readonly parts: ReadonlyMap<string, string>
   /**
    * Digests of what the structure is made of, but for the names of sections: where all of them have been accepted by

@@ -1,5 +1,6 @@
 import { byText } from '../order.ts'
 import { mapFiles } from '../render/maps.ts'
+import { framePart } from '../render/parts.ts'
 import { isSpare } from '../render/spares.ts'
 import { changedKeys } from '../same.ts'
 import type { BackendId, Candidate, Model, Plan, ReloadReason, Running, Step } from '../types.ts'
@@ -47,9 +48,7 @@ export function isTidying(reasons: readonly ReloadReason[]): boolean {
 export function plan(running: Running, { model, candidate }: Wanted, parts: Candidate['parts'] | null): Plan {
   const standing = standingOf(running, candidate, parts)
   const known = standing === 'same' ? candidate.parts : standing === 'known' ? parts : null
-  // the part called `global` is there whether or not a service of that name is
-  const isDeclared = (id: BackendId) =>
-    standing === 'same' || running.servers.has(id) || (id !== 'global' && known?.has(id) === true)
+  const isDeclared = (id: BackendId) => standing === 'same' || running.servers.has(id) || known?.has(id) === true
 
   const changed = standing === 'known' && parts !== null ? partsThatChange(parts, candidate.parts) : none
   const seating = planSeats(running, model, parts, changed)
@@ -84,7 +83,7 @@ let newest: {
 /** Sections, in order of their ids. Asked for again and again while a reload waits. */
 function partsThatChange(before: Candidate['parts'], after: Candidate['parts']): readonly string[] {
   if (newest?.before === before && newest.after === after) return newest.changed
-  const changed = [...changedKeys(before, after)].filter((id) => id !== 'global').sort(byText)
+  const changed = [...changedKeys(before, after)].filter((id) => id !== framePart).sort(byText)
   newest = { before, after, changed }
   return changed
 }
@@ -101,7 +100,7 @@ function structureReasons(
   if (standing !== 'known' || before === null) return [{ code: 'not-ours', subject: running.structure }]
   const after = candidate.parts
   const global: ReloadReason[] =
-    before.get('global') === after.get('global') ? [] : [{ code: 'global', subject: 'global' }]
+    before.get(framePart) === after.get(framePart) ? [] : [{ code: 'global', subject: 'global' }]
   const sections = changed
     .filter((id) => !isSpare(id))
     .map((id): ReloadReason => {

@@ -2,7 +2,7 @@ import { inOrderOfIds } from '../model/backend-id.ts'
 import { printMatch } from '../routes/grammar.ts'
 import type { Backend, BackendId, Candidate, Model, RenderSettings, Route, SectionOptions } from '../types.ts'
 import { hostEntries, mapDigest, mapFiles, mapText, routeEntries, stateEntries } from './maps.ts'
-import { partsFile, partsText } from './parts.ts'
+import { framePart, partsFile, partsText } from './parts.ts'
 import { type Misplaced, type Placed, placeBackends, placeServers } from './placement.ts'
 import { digest, settingsDigest } from './revision.ts'
 import { checkedSection, checkedSectionName, serverLine } from './server-line.ts'
@@ -237,11 +237,5 @@ function isSameStructure(a: Section, b: Section | undefined): boolean {
 }
 
 function partsOf(frame: Frame, rendered: readonly Section[]): ReadonlyMap<string, string> {
-  const parts = new Map([['global', frame.digest]])
-  for (const { id, digest: own } of rendered) {
-    const taken = parts.get(id)
-    // A service may be called `global`; then both are told by one digest.
-    parts.set(id, taken === undefined ? own : digest([taken, own]))
-  }
-  return parts
+  return new Map([[framePart, frame.digest], ...rendered.map(({ id, digest: own }) => [id, own] as const)])
 }

@@ -4,6 +4,9 @@
  */
 export const partsFile = 'parts.txt'
 
+/** The part that is everything but sections of backends; no service and no spare section has such a name. */
+export const framePart = ':global'
+
 type Parts = ReadonlyMap<string, string>
 
 const line = /^(\S{1,128}) ([0-9a-f]{12})$/
