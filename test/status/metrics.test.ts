@@ -3,7 +3,16 @@ import type { State, Turn } from '../../src/control/state.ts'
 import { createMetrics } from '../../src/status/metrics.ts'
 import { shopState, startingState, stateOf, stateTime } from '../support/states.ts'
 
-const turn: Turn = { at: stateTime, durations: {}, outcome: 'applied', reload: null, change: null, told: [] }
+const turn: Turn = {
+  at: stateTime,
+  durations: {},
+  outcome: 'applied',
+  reload: null,
+  change: null,
+  steps: [],
+  drift: [],
+  check: null,
+}
 
 /** Samples by name and labels, as they are written. */
 async function samplesOf(state: State, metrics = createMetrics()): Promise<ReadonlyMap<string, number>> {

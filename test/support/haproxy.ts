@@ -10,6 +10,7 @@ import { findProgram } from '../../scripts/setup.mjs'
 import { revisionStore } from '../../src/haproxy/files.ts'
 import { workers } from '../../src/haproxy/master.ts'
 import { observeIdentity } from '../../src/haproxy/observe.ts'
+import { partsFile, partsText } from '../../src/render/parts.ts'
 import type { Candidate } from '../../src/types.ts'
 import { freePort } from './ports.ts'
 
@@ -166,7 +167,9 @@ export function minimalCandidate(folder: WorkFolder, options: CandidateOptions =
   ]
   const files = new Map([['haproxy.cfg', `${lines.join('\n')}\n`]])
   for (const [file, entries] of maps) files.set(file, [...entries].map(([key, value]) => `${key} ${value}\n`).join(''))
-  return { hash, routesHash: hash, structure, parts: new Map([['global', structure]]), maps, files }
+  const parts = new Map([['global', structure]])
+  files.set(partsFile, partsText(parts))
+  return { hash, routesHash: hash, structure, parts, shapes: new Set([structure]), maps, files }
 }
 
 /** Writes a candidate into the folder and lets `current` lead to it. */

@@ -36,6 +36,7 @@ export const renderSettings: RenderSettings = {
   },
   hardStopAfter: 900_000,
   maxOldWorkers: 4,
+  spares: null,
   paths: 'auto',
   headerNames: 'keep',
   accessLog: true,
@@ -75,6 +76,7 @@ export function backend(
     service,
     section: options,
     servers: servers.map((one) => (typeof one === 'string' ? server(one) : one)),
+    drain: 30_000,
   }
 }
 

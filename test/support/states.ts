@@ -91,7 +91,7 @@ export function serverOf(instance: Instance, more: Partial<Server> = {}): Server
 }
 
 export function backendOf(service: string, servers: readonly Server[], more: Partial<Backend> = {}): Backend {
-  return { id: service, service, section: plainSection, servers, ...more }
+  return { id: service, service, section: plainSection, servers, drain: 30_000, ...more }
 }
 
 export function routeOf(service: string, match: Partial<Match>, more: Partial<Route> = {}): Route {
@@ -175,7 +175,7 @@ export function stateOf(more: Partial<State> = {}): State {
     ]),
     decision: decisionOf({}),
     candidate: null,
-    plan: { steps: [], reload: [] },
+    plan: { steps: [], leaving: [], reload: [] },
     running: null,
     proof: { number: 7, hash: '0f1e2d3c4b5a', routesHash: 'a0b1c2d3e4f5', at: stateTime - 30_000 },
     haproxy: {
