@@ -1,4 +1,16 @@
-import type { Backend, Candidate, MatchKind, Model, Rewrite, Route, Running, Server } from '../../src/types.ts'
+import { framePart } from '../../src/render/parts.ts'
+import { wordsOf } from '../../src/render/server-line.ts'
+import type {
+  Backend,
+  Candidate,
+  MatchKind,
+  Model,
+  Rewrite,
+  Route,
+  Running,
+  RunningServer,
+  Server,
+} from '../../src/types.ts'
 
 /** Small models for the tests of plan and diff: services named by letters, servers by the last byte of their address. */
 
@@ -21,7 +33,7 @@ export function server(last: number, change: Partial<Server> = {}): Server {
 
 export function backend(id: string, servers: readonly Server[], section: Partial<Backend['section']> = {}): Backend {
   const defaults = { balance: 'roundrobin', sticky: null, maxconn: null, proto: 'http' } as const
-  return { id, service: id, section: { ...defaults, ...section }, servers }
+  return { id, service: id, section: { ...defaults, ...section }, servers, drain: 30_000 }
 }
 
 export function route(text: string, service: string, change: Partial<Route> = {}): Route {
@@ -45,14 +57,23 @@ export function model(backends: readonly Backend[], routes: readonly Route[] = [
   return { routes, backends: new Map(backends.map((one) => [one.id, one])) }
 }
 
-/** Renders just enough: what the plan looks at. `global` stands for everything outside the sections. */
+export interface Rendering {
+  readonly hash?: string
+  /** Stands for everything outside the sections. */
+  readonly global?: string
+  /** Names of the spare sections. */
+  readonly spares?: readonly string[]
+}
+
+/** Renders just enough: what the plan looks at. */
 export function candidateOf(
   { routes, backends }: Model,
-  { hash = 'aaaaaaaaaaaa', global = 'g1' }: { hash?: string; global?: string } = {},
+  { hash = 'aaaaaaaaaaaa', global = 'g1', spares = [] }: Rendering = {},
 ): Candidate {
   const parts = new Map([
-    ['global', global],
-    ...[...backends].map(([id, one]): [string, string] => [id, JSON.stringify(one.section)]),
+    [framePart, global],
+    ...spares.map((name): [string, string] => [name, 'spare']),
+    ...[...backends].map(([id, { section }]): [string, string] => [id, `${section.balance} ${section.sticky}`]),
   ])
   const entries = routes.map(({ match, service, backend: id }): [string, string] => [
     `${match.host}${match.path}`,
@@ -63,6 +84,7 @@ export function candidateOf(
     routesHash: hash,
     structure: digest(JSON.stringify([...parts].sort())),
     parts,
+    shapes: new Set(parts.values()),
     maps: new Map([
       ['hosts.map', new Map(routes.map(({ match }) => [match.host, 'plain']))],
       ['revision.map', new Map([['revision', hash]])],
@@ -73,16 +95,22 @@ export function candidateOf(
   }
 }
 
+/** As HAProxy has it that was started with it. */
+export function runningServer({ section }: Backend, one: Server): RunningServer {
+  return { weight: one.weight, state: one.state, address: one.name, words: wordsOf(one, section) }
+}
+
 /** The running state that a reload with this model gives. */
 export function runningOf(loaded: Model, candidate: Candidate): Running {
-  const servers = [...loaded.backends].map(
-    ([id, one]) => [id, new Map(one.servers.map(({ name, weight, state }) => [name, { weight, state }]))] as const,
-  )
+  const servers = [...loaded.backends.values()]
+    .filter((one) => one.servers.length > 0)
+    .map((own) => [own.id, new Map(own.servers.map((one) => [one.name, runningServer(own, one)]))] as const)
   return {
     pid: 1,
     version: '2.6.12',
     structure: candidate.structure,
     revision: candidate.hash,
+    seats: new Map(),
     servers: new Map(servers),
     maps: candidate.maps,
   }

@@ -1,25 +1,47 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { plan } from '../../src/plan/plan.ts'
-import type { Model, Running, RunningServer, Step } from '../../src/types.ts'
-import { backend, candidateOf, model, route, runningOf, server } from './models.ts'
+import type { Backend, Model, ReloadReason, Running, RunningServer, Step } from '../../src/types.ts'
+import { backend, candidateOf, model, type Rendering, route, runningOf, server } from './models.ts'
 
 const web = backend('web', [server(1), server(2)])
 const now = model([web], [route('shop.example.com/', 'web')])
-const installed = candidateOf(now)
+const spares = [':spare1', ':spare2', ':sticky1']
+const installed = candidateOf(now, { spares })
 const running = runningOf(now, installed)
+const nothing = { steps: [], leaving: [], reload: [] }
 
-/** The plan from `now` to another model. */
-function planTo(wanted: Model, options: Parameters<typeof candidateOf>[1] = { hash: 'bbbbbbbbbbbb' }) {
-  return plan(running, { model: wanted, candidate: candidateOf(wanted, options) }, installed, now)
+/** The plan from `now`, or from what runs instead, to another model. */
+function planTo(wanted: Model, options: Rendering = {}, from: Running = running) {
+  const candidate = candidateOf(wanted, { hash: 'bbbbbbbbbbbb', spares, ...options })
+  return plan(from, { model: wanted, candidate }, installed.parts)
 }
 
-const revision = { do: 'map', file: 'revision.map', changes: new Map([['revision', 'bbbbbbbbbbbb']]) }
+/** `running` with something else about a server of web. */
+function withServer(name: string, change: Partial<RunningServer>): Running {
+  const known = {
+    weight: 1,
+    state: 'ready',
+    address: name,
+    words: '',
+    ...running.servers.get('web')?.get(name),
+  } as const
+  const servers = new Map([...(running.servers.get('web') ?? []), [name, { ...known, ...change }]])
+  return { ...running, servers: new Map([['web', servers]]) }
+}
+
+/** Steps by what they do, maps by their file. */
+const names = (steps: readonly Step[]) => steps.map((step) => (step.do === 'map' ? step.file : step.do))
+
+const claim = {
+  do: 'map',
+  file: 'revision.map',
+  changes: new Map([['revision', { from: 'aaaaaaaaaaaa', to: 'bbbbbbbbbbbb' }]]),
+}
 
 describe('the plan', () => {
-  it('of what already runs is empty', () => {
-    expect(plan(running, { model: now, candidate: installed }, installed)).toEqual({ steps: [], reload: [] })
-    expect(plan(running, { model: now, candidate: installed }, null)).toEqual({ steps: [], reload: [] })
+  it('of what already runs is empty, whatever is known of the structure', () => {
+    expect(plan(running, { model: now, candidate: installed }, installed.parts)).toEqual(nothing)
+    expect(plan(running, { model: now, candidate: installed }, null)).toEqual(nothing)
   })
 
   it.each<[string, readonly ReturnType<typeof server>[], readonly object[]]>([
@@ -28,7 +50,6 @@ describe('the plan', () => {
       [server(1), server(2), server(3)],
       [{ do: 'add', backend: 'web', section: web.section, server: server(3) }],
     ],
-    ['removes one that is not wanted', [server(1)], [{ do: 'remove', backend: 'web', server: '10.2.1.2:8080' }]],
     [
       'sets a weight',
       [server(1), server(2, { weight: 9 })],
@@ -40,236 +61,259 @@ describe('the plan', () => {
       [{ do: 'state', backend: 'web', server: '10.2.1.2:8080', state: 'drain' }],
     ],
     [
-      'adds before it removes when an instance moves',
+      'sends no new request to a server that is not wanted',
+      [server(1)],
+      [{ do: 'state', backend: 'web', server: '10.2.1.2:8080', state: 'maint' }],
+    ],
+    [
+      'adds before it takes away when an instance moves',
       [server(1), server(3)],
       [
         { do: 'add', backend: 'web', section: web.section, server: server(3) },
-        { do: 'remove', backend: 'web', server: '10.2.1.2:8080' },
+        { do: 'state', backend: 'web', server: '10.2.1.2:8080', state: 'maint' },
       ],
     ],
-  ])('%s, and sets the revision last', (_what, servers, steps) => {
-    expect(planTo(model([backend('web', servers)], now.routes))).toEqual({ steps: [...steps, revision], reload: [] })
+  ])('%s', (_what, servers, steps) => {
+    expect(planTo(model([backend('web', servers)], now.routes))).toMatchObject({ steps, reload: [] })
+  })
+
+  it('says which servers leave, for as long as they are there', () => {
+    const wanted = model([backend('web', [server(1)])], now.routes)
+    const leaving = [{ backend: 'web', server: '10.2.1.2:8080' }]
+    expect(planTo(wanted).leaving).toEqual(leaving)
+    const told = withServer('10.2.1.2:8080', { state: 'maint' })
+    expect(planTo(wanted, {}, told)).toEqual({ steps: [claim], leaving, reload: [] })
+  })
+
+  it('lets servers go that somebody else has added, be it to a section that nobody has', () => {
+    const foreign = withServer('canary', { address: '10.9.9.9:80', words: null })
+    expect(planTo(now, {}, foreign)).toMatchObject({
+      steps: [{ do: 'state', backend: 'web', server: 'canary', state: 'maint' }],
+      leaving: [{ backend: 'web', server: 'canary' }],
+    })
+    const one = { weight: 1, state: 'maint', address: '10.9.9.9:80', words: null } as const
+    const inSpare = { ...running, servers: new Map([...running.servers, [':spare1', new Map([['canary', one]])]]) }
+    expect(planTo(now, { hash: installed.hash }, inSpare)).toEqual({
+      ...nothing,
+      leaving: [{ backend: ':spare1', server: 'canary' }],
+    })
+  })
+
+  it('brings a server back to the address it is named by', () => {
+    const moved = withServer('10.2.1.2:8080', { address: '10.9.9.9:80' })
+    expect(planTo(now, { hash: installed.hash }, moved)).toEqual({
+      ...nothing,
+      steps: [{ do: 'readdress', backend: 'web', server: '10.2.1.2:8080' }],
+    })
   })
 
   it('brings a server back to ready before it changes the maps', () => {
-    const drained = runningOf(model([backend('web', [server(1, { state: 'maint' }), server(2)])], []), installed)
-    const { steps } = plan(drained, { model: now, candidate: installed }, installed)
-    expect(steps).toEqual([{ do: 'state', backend: 'web', server: '10.2.1.1:8080', state: 'ready' }])
+    const { steps } = planTo(
+      model([web], [route('shop.example.com/api', 'web')]),
+      {},
+      withServer('10.2.1.1:8080', { state: 'maint' }),
+    )
+    expect(names(steps)).toEqual(['state', 'routes.map'])
   })
 
-  it('changes maps in the order of routes, others, state, and then the revision', () => {
-    const nothing = {
-      ...running,
-      maps: new Map([...running.maps.keys()].map((file) => [file, new Map<string, string>()])),
-    }
-    const { steps } = plan(nothing, { model: now, candidate: installed }, installed)
-    expect(steps.map((step) => (step.do === 'map' ? step.file : step.do))).toEqual([
-      'routes.map',
-      'hosts.map',
-      'state.map',
-      'revision.map',
-    ])
+  it('is in an order that is safe to stop at: seats, servers, routes, other maps, and last who is not to be asked', () => {
+    const api = backend('api', [server(3)])
+    const wanted = model(
+      [api, backend('web', [server(1, { weight: 3 }), server(4)])],
+      [route('shop.example.com/', 'web'), route('api.example.com/', 'api')],
+    )
+    expect(names(planTo(wanted).steps)).toEqual(['seat', 'add', 'add', 'routes.map', 'hosts.map', 'weigh', 'state'])
+  })
+
+  it('changes maps in the order of routes, others, state', () => {
+    const maps = new Map([...running.maps.keys()].map((file) => [file, new Map<string, string>()]))
+    const { steps } = planTo(now, { hash: installed.hash }, { ...running, maps })
+    expect(names(steps)).toEqual(['routes.map', 'hosts.map', 'state.map'])
   })
 
   it('leaves maps alone that the running configuration does not read', () => {
     const maps = new Map([...running.maps].filter(([file]) => file !== 'state.map'))
-    expect(plan({ ...running, maps }, { model: now, candidate: installed }, installed)).toEqual({
-      steps: [],
-      reload: [],
-    })
+    expect(planTo(now, { hash: installed.hash }, { ...running, maps })).toEqual(nothing)
   })
 
   it('deletes map entries that are not wanted and changes the others, in one step a file', () => {
-    const api = route('shop.example.com/api', 'web')
-    const { steps } = planTo(model([web], [api]))
-    expect(steps[0]).toEqual({
-      do: 'map',
-      file: 'routes.map',
-      changes: new Map([
-        ['shop.example.com/api', 'web|web'],
-        ['shop.example.com/', null],
-      ]),
-    })
+    const { steps } = planTo(model([web], [route('shop.example.com/api', 'web')]))
+    expect(steps).toEqual([
+      {
+        do: 'map',
+        file: 'routes.map',
+        changes: new Map([
+          ['shop.example.com/api', { from: null, to: 'web|web' }],
+          ['shop.example.com/', { from: 'web|web', to: null }],
+        ]),
+      },
+    ])
   })
 
   it('adds servers to a backend that runs without any', () => {
     const empty = model([backend('web', [])], now.routes)
-    const unlisted: Running = { ...runningOf(empty, candidateOf(empty)), servers: new Map() }
-    expect(plan(unlisted, { model: now, candidate: installed }, null).steps).toHaveLength(2)
+    expect(planTo(now, {}, runningOf(empty, installed)).steps).toHaveLength(2)
+  })
+})
+
+describe('options that HAProxy does not tell', () => {
+  const limited = model([backend('web', web.servers, { maxconn: 5 })], now.routes)
+
+  it('are no matter where there are none, known or not', () => {
+    expect(planTo(now, { hash: installed.hash }, withServer('10.2.1.1:8080', { words: null }))).toEqual(nothing)
+  })
+
+  it('need a reload where they differ, or can not be known', () => {
+    const backup = model([backend('web', [server(1), server(2, { backup: true })])], now.routes)
+    const reload = [{ code: 'server', subject: 'web/10.2.1.2:8080' }]
+    expect(planTo(backup)).toEqual({ ...nothing, reload })
+    expect(planTo(backup, {}, withServer('10.2.1.2:8080', { words: null }))).toEqual({ ...nothing, reload })
+    expect(planTo(backup, {}, withServer('10.2.1.2:8080', { words: 'backup' }))).toEqual({ ...nothing, steps: [claim] })
+  })
+
+  it('but for a limit, which is set, and lifted', () => {
+    const step = { do: 'limit', backend: 'web', maxconn: 5, words: 'maxconn 5' }
+    expect(planTo(limited)).toEqual({
+      ...nothing,
+      steps: [
+        { ...step, server: '10.2.1.1:8080' },
+        { ...step, server: '10.2.1.2:8080' },
+      ],
+    })
+    const lifted = planTo(now, {}, withServer('10.2.1.2:8080', { words: 'maxconn 5' }))
+    expect(lifted.steps).toEqual([{ do: 'limit', backend: 'web', server: '10.2.1.2:8080', maxconn: null, words: '' }])
+  })
+
+  it('of a limit that is not known can not be told from any other', () => {
+    const unknown = withServer('10.2.1.1:8080', { words: null })
+    expect(planTo(limited, {}, unknown).reload).toEqual([{ code: 'server', subject: 'web/10.2.1.1:8080' }])
+  })
+})
+
+describe('the claim that a revision is in effect', () => {
+  const other = model([web], [route('shop.example.com/', 'web'), route('shop.example.com/api', 'web')])
+
+  it('is made when nothing else is left to be told', () => {
+    const first = planTo(other)
+    expect(names(first.steps)).toEqual(['routes.map'])
+    expect(planTo(now)).toEqual({ ...nothing, steps: [claim] })
+  })
+
+  it('does not wait for servers that leave: nobody is sent to them', () => {
+    const left = withServer('10.2.1.9:8080', { state: 'maint' })
+    expect(planTo(now, {}, left).steps).toEqual([claim])
+  })
+
+  it.each<[ReloadReason['code'], Model, Rendering, Partial<Running>]>([
+    ['gone-backend', model([]), {}, { servers: new Map(), maps: candidateOf(model([])).maps }],
+    ['spares', now, { spares: [...spares, ':spare3'] }, {}],
+    ['in-spare', model([web, backend('api', [])], now.routes), {}, { seats: new Map([['api', ':spare1']]) }],
+  ])('does not wait for a reload that is due to %s', (code, wanted, options, change) => {
+    const { steps, reload } = planTo(wanted, options, { ...running, ...change })
+    expect(reload.map((reason) => reason.code)).toEqual([code])
+    expect(names(steps)).toEqual(['revision.map'])
+  })
+
+  it.each<[ReloadReason['code'], Model, Rendering, Partial<Running>]>([
+    ['global', now, { global: 'g2' }, {}],
+    ['section', model([backend('web', web.servers, { balance: 'leastconn' })], now.routes), {}, {}],
+    ['new-backend', model([web, backend('api', [], { balance: 'first' })], now.routes), {}, {}],
+    ['server', model([backend('web', [server(1), server(2, { backup: true })])], now.routes), {}, {}],
+    ['not-ours', now, {}, { structure: '0123456789ab' }],
+  ])('waits for a reload that is due to %s', (code, wanted, options, change) => {
+    const parts = 'structure' in change ? null : installed.parts
+    const candidate = candidateOf(wanted, { hash: 'bbbbbbbbbbbb', spares, ...options })
+    const { steps, reload } = plan({ ...running, ...change }, { model: wanted, candidate }, parts)
+    expect(reload.map((reason) => reason.code)).toEqual([code])
+    expect(steps).toEqual([])
+  })
+
+  it('waits for all reasons of a reload, not for the first', () => {
+    const wanted = model([backend('web', web.servers, { balance: 'leastconn' })], now.routes)
+    const { steps, reload } = planTo(wanted, { spares: [] })
+    expect(reload.map(({ code }) => code)).toEqual(['section', 'spares'])
+    expect(steps).toEqual([])
   })
 })
 
 describe('a reload', () => {
-  it.each<[string, ReturnType<typeof planTo>['reload'], Model, string]>([
-    ['the global part differs', [{ code: 'global', subject: 'global' }], now, 'g2'],
+  const api = (section: Partial<Backend['section']> = {}) => backend('api', [server(3)], section)
+
+  it.each<[string, readonly ReloadReason[], Model, Rendering]>([
+    ['the global part differs', [{ code: 'global', subject: 'global' }], now, { global: 'g2' }],
     [
-      'a backend is new',
+      'a backend is new and there is no spare of its kind',
       [{ code: 'new-backend', subject: 'api' }],
-      model([web, backend('api', [server(3)])], now.routes),
-      'g1',
+      model([web, api({ balance: 'leastconn' })], now.routes),
+      {},
     ],
+    ['a backend gets a spare', [{ code: 'in-spare', subject: 'api' }], model([web, api()], now.routes), {}],
     [
       'the section of a backend differs',
       [{ code: 'section', subject: 'web' }],
       model([backend('web', web.servers, { balance: 'leastconn' })], now.routes),
-      'g1',
+      {},
     ],
-    ['a backend is left over', [{ code: 'gone-backend', subject: 'web' }], model([]), 'g1'],
-  ])('is due when %s', (_why, reload, wanted, global) => {
-    expect(planTo(wanted, { global }).reload).toEqual(reload)
+    ['a backend is left over', [{ code: 'gone-backend', subject: 'web' }], model([]), {}],
+    ['spares are too few or too many', [{ code: 'spares', subject: '' }], now, { spares: spares.slice(1) }],
+  ])('is due when %s', (_why, reload, wanted, options) => {
+    expect(planTo(wanted, options).reload).toEqual(reload)
   })
 
-  it('is due when a server becomes a backup, which the runtime API cannot do', () => {
-    const wanted = model([backend('web', [server(1), server(2, { backup: true })])], now.routes)
-    const { steps, reload } = planTo(wanted)
-    expect(reload).toEqual([{ code: 'server', subject: 'web/10.2.1.2:8080' }])
-    expect(steps).toEqual([])
+  it('is due when what a backend in a spare asks for is not what the spare has', () => {
+    const seated = { ...running, seats: new Map([['api', ':spare1']]) }
+    const sticky = model([web, api({ sticky: 'SRV' })], now.routes)
+    expect(planTo(sticky, {}, seated).reload).toEqual([{ code: 'section', subject: 'api' }])
+  })
+
+  it('is due when the structures differ in what no part shows', () => {
+    const { reload } = plan(
+      { ...running, structure: '0123456789ab' },
+      { model: now, candidate: installed },
+      installed.parts,
+    )
+    expect(reload).toEqual([{ code: 'global', subject: 'global' }])
   })
 
   it('is due when what runs is none of ours, which is then left alone', () => {
     for (const structure of ['', 'edge 7 of the old place', 'abc']) {
-      const foreign = { ...running, structure, maps: new Map() }
-      const { steps, reload } = plan(foreign, { model: now, candidate: installed }, installed)
+      const foreign = { ...running, structure, maps: new Map(), seats: null }
+      const { steps, leaving, reload } = plan(foreign, { model: now, candidate: installed }, null)
       expect(reload).toEqual([{ code: 'not-ours', subject: structure }])
-      expect(steps).toEqual([])
+      expect([...steps, ...leaving]).toEqual([])
     }
   })
 
-  it('is due when what runs is an unknown structure of ours; its servers are kept in step, its maps are not', () => {
-    const older = { ...running, structure: '0123456789ab', maps: new Map() }
-    const wanted = model([backend('web', [server(1)]), backend('api', [server(3)])], now.routes)
-    const { steps, reload } = plan(older, { model: wanted, candidate: candidateOf(wanted) }, installed)
-    expect(reload).toEqual([{ code: 'not-ours', subject: '0123456789ab' }])
-    expect(steps).toEqual([{ do: 'remove', backend: 'web', server: '10.2.1.2:8080' }])
+  it('is due when what runs is an unknown structure of ours; its servers are kept in step, its maps and spares are not', () => {
+    const older = { ...running, structure: '0123456789ab' }
+    const wanted = model([backend('web', [server(1)]), api()], [route('shop.example.com/api', 'web')])
+    const candidate = candidateOf(wanted, { hash: 'bbbbbbbbbbbb', spares })
+    expect(plan(older, { model: wanted, candidate }, null)).toEqual({
+      steps: [{ do: 'state', backend: 'web', server: '10.2.1.2:8080', state: 'maint' }],
+      leaving: [{ backend: 'web', server: '10.2.1.2:8080' }],
+      reload: [{ code: 'not-ours', subject: '0123456789ab' }],
+    })
   })
 
-  it('that is due holds back the revision, unless it is only for a backend that is left over', () => {
-    const files = (wanted: Model, options = { hash: 'bbbbbbbbbbbb' }) =>
-      planTo(wanted, options).steps.flatMap((step) => (step.do === 'map' ? [step.file] : []))
-    expect(files(model([web, backend('api', [])], now.routes))).toEqual([])
-    expect(files(model([]))).toEqual(['routes.map', 'hosts.map', 'state.map', 'revision.map'])
-  })
-
-  it('that is due holds back the routes into backends that only it can make', () => {
+  it('that is due holds back the routes into backends that only it can make; they lead where they led', () => {
     const wanted = model(
-      [web, backend('api', [server(3)])],
+      [web, api({ balance: 'leastconn' })],
       [route('shop.example.com/', 'api'), route('shop.example.com/web', 'web'), route('shop.example.com/x', 'api')],
     )
     expect(planTo(wanted).steps).toEqual([
-      { do: 'map', file: 'routes.map', changes: new Map([['shop.example.com/web', 'web|web']]) },
+      { do: 'map', file: 'routes.map', changes: new Map([['shop.example.com/web', { from: null, to: 'web|web' }]]) },
     ])
   })
 
   it('that brings the first routes of an edge is awaited before the edge calls itself alive', () => {
-    const bare = model([])
-    const wanted = { model: now, candidate: installed }
-    const { steps } = plan(runningOf(bare, candidateOf(bare)), wanted, candidateOf(bare))
-    expect(steps.map((step) => (step.do === 'map' ? step.file : step.do))).toEqual(['hosts.map'])
-  })
-})
-
-// ---------------------------------------------------------------------------------------------- property
-
-const ids = ['a', 'b', 'c', 'd']
-const arbitraryServer = fc
-  .record({
-    last: fc.integer({ min: 1, max: 6 }),
-    weight: fc.integer({ min: 0, max: 3 }),
-    state: fc.constantFrom('ready' as const, 'drain' as const, 'maint' as const),
-  })
-  .map(({ last, weight, state }) => server(last, { weight, state }))
-const arbitraryServers = fc.uniqueArray(arbitraryServer, { selector: ({ name }) => name, maxLength: 5 })
-const arbitraryRoutes = (services: readonly string[]) =>
-  fc
-    .uniqueArray(fc.tuple(fc.constantFrom('/', '/x', '/y', '/z'), fc.constantFrom(...services)), {
-      selector: ([path]) => path,
-    })
-    .map((pairs) => pairs.map(([path, service]) => route(path, service)))
-
-/** Any model with a backend for each of the ids, so that two of them have the same structure. */
-const arbitraryModel = (services: readonly string[]) =>
-  fc
-    .tuple(
-      fc.array(arbitraryServers, { minLength: services.length, maxLength: services.length }),
-      arbitraryRoutes(services),
-    )
-    .map(([lists, routes]) =>
-      model(
-        services.map((id, at) => backend(id, lists[at] ?? [])),
-        routes,
-      ),
-    )
-
-/** Does to a small HAProxy what the runtime API would, and says what HAProxy would say. */
-function apply(state: Running, step: Step): Running {
-  if (step.do === 'map') {
-    const entries = new Map(state.maps.get(step.file))
-    for (const [key, value] of step.changes) {
-      if (value === null && !entries.delete(key)) throw new Error('entry not found.')
-      if (value !== null) entries.set(key, value)
-    }
-    return { ...state, maps: new Map(state.maps).set(step.file, entries) }
-  }
-  const servers = new Map<string, RunningServer>(state.servers.get(step.backend))
-  const name = step.do === 'add' ? step.server.name : step.server
-  const present = servers.get(name)
-  if (step.do === 'add') {
-    if (!state.servers.has(step.backend)) throw new Error('No such backend.')
-    if (present !== undefined) throw new Error('Already exists a server with the same name in backend.')
-    servers.set(name, { weight: step.server.weight, state: step.server.state })
-  } else {
-    if (present === undefined) throw new Error('No such server.')
-    if (step.do === 'remove') servers.delete(name)
-    else
-      servers.set(name, step.do === 'weigh' ? { ...present, weight: step.weight } : { ...present, state: step.state })
-  }
-  return { ...state, servers: new Map(state.servers).set(step.backend, servers) }
-}
-
-describe('applying the steps of a plan', () => {
-  it('gives the wanted members, for any two models of one structure', () => {
-    fc.assert(
-      fc.property(arbitraryModel(ids), arbitraryModel(ids), (before, after) => {
-        const start = runningOf(before, candidateOf(before))
-        const candidate = candidateOf(after, { hash: 'bbbbbbbbbbbb' })
-        const { steps, reload } = plan(start, { model: after, candidate }, null)
-        expect(reload).toEqual([])
-        const end = steps.reduce(apply, start)
-        expect(end.servers).toEqual(runningOf(after, candidate).servers)
-        expect(end.maps).toEqual(candidate.maps)
-        expect(plan(end, { model: after, candidate }, null)).toEqual({ steps: [], reload: [] })
-      }),
-    )
+    const bare = candidateOf(model([]))
+    const { steps } = plan(runningOf(model([]), bare), { model: now, candidate: candidateOf(now) }, bare.parts)
+    expect(names(steps)).toEqual(['hosts.map'])
   })
 
-  it('never has a route to a backend that is not there, whatever the two structures', () => {
-    const anyIds = fc.subarray(ids, { minLength: 1 })
-    const any = anyIds.chain((services) => arbitraryModel(services))
-    fc.assert(
-      fc.property(any, any, (before, after) => {
-        const known = candidateOf(before)
-        let state = runningOf(before, known)
-        const { steps } = plan(state, { model: after, candidate: candidateOf(after, { hash: 'bbbbbbbbbbbb' }) }, known)
-        for (const step of steps) {
-          state = apply(state, step)
-          for (const value of state.maps.get('routes.map')?.values() ?? [])
-            expect(state.servers.has(value.split('|')[0] ?? '')).toBe(true)
-        }
-      }),
-    )
-  })
-
-  it('is stoppable: from any point on, a new plan gets to the same end', () => {
-    fc.assert(
-      fc.property(arbitraryModel(ids), arbitraryModel(ids), fc.nat(40), (before, after, stop) => {
-        const candidate = candidateOf(after, { hash: 'bbbbbbbbbbbb' })
-        const wanted = { model: after, candidate }
-        const start = runningOf(before, candidateOf(before))
-        const half = plan(start, wanted, null).steps.slice(0, stop).reduce(apply, start)
-        const end = plan(half, wanted, null).steps.reduce(apply, half)
-        expect(end.servers).toEqual(runningOf(after, candidate).servers)
-        expect(end.maps).toEqual(candidate.maps)
-      }),
-    )
+  it('is not awaited by an edge whose first backend finds a spare', () => {
+    const bare = candidateOf(model([]), { spares })
+    const { steps } = plan(runningOf(model([]), bare), { model: now, candidate: installed }, bare.parts)
+    expect(names(steps)).toEqual(['seat', 'add', 'add', 'routes.map', 'hosts.map', 'state.map'])
   })
 })
