@@ -21,14 +21,14 @@ function textOf(value: unknown): string | undefined {
 /** The settings to go on with: what is hot from `next`, what needs a restart from `old`. */
 export function withRestartKeysKept(old: Settings, next: Settings): Settings {
   const { acceptProxy, trustedProxies, maxconn, timeouts, hardStopAfter, maxOldWorkers } = next.haproxy
-  const { paths, headerNames, accessLog, log, maxStartAge } = next.haproxy
+  const { spares, paths, headerNames, accessLog, log, maxStartAge } = next.haproxy
   return {
     ...next,
     consul: old.consul,
     haproxy: {
       ...old.haproxy,
       ...{ acceptProxy, trustedProxies, maxconn, timeouts, hardStopAfter, maxOldWorkers },
-      ...{ paths, headerNames, accessLog, log, maxStartAge },
+      ...{ spares, paths, headerNames, accessLog, log, maxStartAge },
     },
     files: old.files,
     templates: old.templates,

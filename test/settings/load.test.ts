@@ -188,6 +188,7 @@ describe('settings that belong together', () => {
     ],
     ['nothing left of the weave range', { flags: { 'weave.reserved': '10.0.0.0/8' } }, 'weave.reserved'],
     ['settling that ends before it begins', { flags: { 'apply.settle.longest': '10ms' } }, 'apply.settle.longest'],
+    ['tidying that ends before it begins', { flags: { 'apply.tidy': '11m/10m' } }, 'apply.tidy.longest'],
   ])('refuses %s', (_, written, key) => {
     expect(problemsOf(written).map((problem) => problem.key)).toEqual([key])
   })
@@ -290,6 +291,7 @@ describe('junk', () => {
     'weave',
     'docker',
     'settle',
+    'tidy',
     'apply',
     '__proto__',
     'constructor',

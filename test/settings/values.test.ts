@@ -6,6 +6,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { settingByKey, settingKeys, valueAt } from '../../src/settings/keys.ts'
 import { loadSettings } from '../../src/settings/load.ts'
+import { renderSettings } from '../../src/settings/projections.ts'
 import { haproxyBin } from '../support/haproxy.ts'
 import { inputOf, problemsOf, settingsOf } from './load.ts'
 
@@ -90,11 +91,17 @@ describe('what is understood', () => {
     expect(settingsOf({ flags: { 'control.socket': '/run/h.sock' } }).control.socket).toBe('/run/h.sock')
   })
 
-  it('takes both durations of apply.settle in one text', () => {
-    const settle = { quiet: 10, longest: 1_000 }
-    expect(settingsOf({ yaml: 'apply: {settle: 10ms / 1s}' }).apply.settle).toEqual(settle)
-    expect(settingsOf({ env: { HEDDLE_APPLY_SETTLE: '10ms/1s' } }).apply.settle).toEqual(settle)
-    expect(settingsOf({ flags: { 'apply.settle': '10ms/1s' } }).apply.settle).toEqual(settle)
+  it.each(['settle', 'tidy'] as const)('takes both durations of apply.%s in one text', (name) => {
+    const both = { quiet: 10, longest: 1_000 }
+    expect(settingsOf({ yaml: `apply: {${name}: 10ms / 1s}` }).apply[name]).toEqual(both)
+    expect(settingsOf({ env: { [`HEDDLE_APPLY_${name.toUpperCase()}`]: '10ms/1s' } }).apply[name]).toEqual(both)
+    expect(settingsOf({ flags: { [`apply.${name}`]: '10ms/1s' } }).apply[name]).toEqual(both)
+  })
+
+  it('takes a number of spare sections, none, or leaves it to heddle', () => {
+    const spares = (text: string) => renderSettings(settingsOf({ flags: { 'haproxy.spares': text } })).spares
+    expect([spares('64'), spares('0'), spares('auto')]).toEqual([64, 0, null])
+    expect(renderSettings(settingsOf({})).spares).toBeNull()
   })
 })
 
@@ -166,6 +173,11 @@ describe('what is refused', () => {
     ['templates', 'templates\nx'],
     ['apply.settle', '20ms'],
     ['apply.settle', '1s/20ms'],
+    ['apply.tidy', '60s'],
+    ['apply.tidy', '10m/60s'],
+    ['haproxy.spares', 'none'],
+    ['haproxy.spares', '-1'],
+    ['haproxy.spares', '1001'],
     ['guard.panic', '120%'],
     ['guard.hold', 'forever'],
     ['status.allowedHosts', 'example.com:8480'],
