@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { renderCandidate } from '../../src/render/config.ts'
+import { readParts } from '../../src/render/parts.ts'
 import { loadTemplates, type Templates } from '../../src/render/templates.ts'
 import type { Candidate, Model, RenderSettings } from '../../src/types.ts'
 import { haproxyBin } from '../support/haproxy.ts'
@@ -248,7 +249,7 @@ describe('one change', () => {
   it('of a setting changes the global part', () => {
     const [was, now] = [render(before), render(before, { ...renderSettings, maxconn: 5_000 })]
     expect(now.structure).not.toBe(was.structure)
-    expect(now.parts.get('global')).not.toBe(was.parts.get('global'))
+    expect(now.parts.get(':global')).not.toBe(was.parts.get(':global'))
     expect(now.hash).not.toBe(was.hash)
     expect(now.routesHash).toBe(was.routesHash)
   })
@@ -287,15 +288,55 @@ describe('a revision', () => {
       source: 'docker' as const,
       instance: { ...one.instance, id: 'z' },
     }))
-    expect(render(withBackend(everything, { ...shop, servers: renamed })).hash).toBe(render(everything).hash)
+    const same = [{ servers: renamed }, { drain: 5 }].map((change) => withBackend(everything, { ...shop, ...change }))
+    for (const made of same) expect(render(made).hash).toBe(render(everything).hash)
   })
 
-  it('tells the part of a service called global from nothing else', () => {
+  it('tells the part of a service called global from what is outside of all sections', () => {
     const named = backend('global', ['10.2.1.1:80'])
     const plain = render(model([named], []))
     const sticky = render(model([{ ...named, section: { ...named.section, sticky: 'SRV' } }], []))
     expect(plain.parts.get('global')).not.toBe(sticky.parts.get('global'))
-    expect(plain.parts.get('global')).not.toBe(render(model([], [])).parts.get('global'))
+    expect(plain.parts.get(':global')).toBe(sticky.parts.get(':global'))
+    expect(render(model([], [])).parts.get('global')).toBeUndefined()
+  })
+
+  it('has its parts beside it, for another life of heddle', () => {
+    const candidate = render(everything)
+    expect(readParts(candidate.files.get('parts.txt') ?? '')).toEqual(candidate.parts)
+  })
+})
+
+describe('spare sections', () => {
+  const named = (candidate: Candidate) =>
+    [...config(candidate).matchAll(/^backend (:s\S+) from routed$/gm)].map(([, id]) => id)
+
+  it('are declared ahead of all others, empty, as many as is asked for', () => {
+    const candidate = render(everything, { ...renderSettings, spares: 5 })
+    expect(named(candidate)).toEqual([':spare1', ':spare2', ':spare3', ':spare4', ':spare5', ':sticky1', ':sticky2'])
+    expect(config(candidate)).toMatch(
+      /\nbackend :sticky2 from routed\n {2}cookie SRV .*\n.*\n\nbackend api from routed\n/,
+    )
+    expect([...candidate.parts.keys()].slice(0, 3)).toEqual([':global', ':spare1', ':spare2'])
+    expect(candidate.files.get('seats.map')).toBe('')
+    expect(candidate.maps.has('seats.map')).toBe(false)
+  })
+
+  it('are as many as the number of backends wants, and none if so asked', () => {
+    const many = Array.from({ length: 65 }, (_, at) => backend(`s${at}`, []))
+    expect(named(render(model(many, []))).length).toBe(32 + 8)
+    expect(named(render(model(many, []), { ...renderSettings, spares: 0 }))).toEqual([])
+  })
+
+  it('are no matter to what edges compare, and their number is one to the structure', () => {
+    const [few, more] = [2, 3].map((spares) => render(everything, { ...renderSettings, spares }))
+    expect(few?.routesHash).toBe(more?.routesHash)
+    expect(few?.structure).not.toBe(more?.structure)
+    expect(few?.parts.get(':global')).toBe(more?.parts.get(':global'))
+  })
+
+  it('are taken by haproxy when there are a thousand', async () => {
+    expect(await check(render(everything, { ...renderSettings, spares: 1_000 }))).toBe('')
   })
 })
 
@@ -310,7 +351,8 @@ describe('rendering again', () => {
       },
     }
     renderCandidate(everything, counting, renderSettings)
-    expect(asked).toEqual([...everything.backends.keys()].sort())
+    const ofServices = asked.filter((id) => !id.startsWith(':'))
+    expect(ofServices).toEqual([...everything.backends.keys()].sort())
     asked.length = 0
     renderCandidate(withBackend(everything, { ...api, servers: [] }), counting, renderSettings)
     expect(asked).toEqual(['api'])

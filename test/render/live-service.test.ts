@@ -1,7 +1,8 @@
 import { createServer as createHttp2Server } from 'node:http2'
 import { createServer } from 'node:net'
 import { describe, expect, it } from 'vitest'
-import { addServerCommand } from '../../src/render/server-line.ts'
+import { commandsOf } from '../../src/render/commands.ts'
+import type { Backend, Server } from '../../src/types.ts'
 import { ownAddress, until } from '../support/haproxy.ts'
 import { backend, model, ownSection, route, server } from '../support/models.ts'
 import { ask, type Edge, echo, listening, seen, startEdge } from './live.ts'
@@ -12,6 +13,13 @@ async function answering(edge: Edge, requests: number, headers: readonly string[
   for (let count = 0; count < requests; count++) names.add(seen(await ask(edge, '/', { headers })).service)
   return [...names].sort()
 }
+
+/** Adds a server to a backend as it is done while HAProxy runs. */
+async function addServer(edge: Edge, { id, section }: Backend, added: Server): Promise<void> {
+  for (const { command, accepts } of commandsOf([{ do: 'add', backend: id, section, server: added }], own, false))
+    expect((await edge.command(command)).trim()).toMatch(accepts)
+}
+const own = (backend: string) => backend
 
 describe('servers', () => {
   it('take requests by state and weight, and backup servers when no other can', async () => {
@@ -38,8 +46,7 @@ describe('servers', () => {
       const web = backend('web', [server(one)], section)
       const edge = await startEdge(model([web], [route('/', web)]))
       const added = server(two, { weight: 7, backup: true })
-      expect(await edge.command(addServerCommand(web.id, added, section))).toContain('New server registered.')
-      expect(await edge.command(`set server ${web.id}/${two} state ready`)).toBe('\n')
+      await addServer(edge, web, added)
       expect(await edge.command(`set server ${web.id}/${one} state maint`)).toBe('\n')
       expect(await answering(edge, 3)).toEqual(['2'])
     },
@@ -55,10 +62,9 @@ describe('servers', () => {
         backends.map((one, index) => route(`a.test/${index}`, one)),
       ),
     )
-    for (const [index, { id }] of backends.entries()) {
+    for (const [index, one] of backends.entries()) {
       expect((await ask(edge, `/${index}`)).status).toBe(503)
-      expect(await edge.command(addServerCommand(id, added, ownSection))).toContain('New server registered.')
-      expect(await edge.command(`set server ${id}/${added.name} state ready`)).toBe('\n')
+      await addServer(edge, one, added)
       expect(seen(await ask(edge, `/${index}`)).service).toBe('added')
     }
   })
@@ -83,16 +89,18 @@ describe('servers', () => {
     expect(await answering(edge, 3, headers)).not.toEqual([seen(first).service])
   })
 
-  it('have the same cookie on every edge', async () => {
-    const web = backend('web', [await echo('1')], { sticky: 'SRV' })
-    const made = model([web], [route('/', web)])
-    const cookies = await Promise.all(
-      [await startEdge(made), await startEdge(made)].map(async (edge) =>
-        (await ask(edge, '/')).headers.get('set-cookie'),
-      ),
+  it('have the same cookie on every edge, whether they were there at its start or came later', async () => {
+    const [web, empty] = [backend('web', [await echo('1')], { sticky: 'SRV' }), backend('web', [], { sticky: 'SRV' })]
+    const [one, other, later] = await Promise.all(
+      [web, web, empty].map((backend) => startEdge(model([backend], [route('/', backend)]))),
     )
-    expect(cookies[0]).toBeTruthy()
-    expect(cookies[0]).toBe(cookies[1])
+    if (!one || !other || !later || !web.servers[0]) throw new Error('expected three edges')
+    await addServer(later, empty, web.servers[0])
+    const cookies = await Promise.all(
+      [one, other, later].map(async (edge) => (await ask(edge, '/')).headers.get('set-cookie')),
+    )
+    expect(cookies[0]).toMatch(/^SRV=[0-9a-f]{16};/)
+    expect(cookies).toEqual([cookies[0], cookies[0], cookies[0]])
   })
 
   it('are spoken to in HTTP/2 where the service asks for it', async () => {
