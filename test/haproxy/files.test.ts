@@ -126,7 +126,6 @@ describe('a set', () => {
     for (const [name, text] of candidate.files) expect(await readFile(join(path, name), 'utf8')).toBe(text)
     expect(await readdir(join(folder.directory, 'revisions'))).toEqual([candidate.hash])
     expect(await store.current()).toBeNull()
-    expect(await store.matches(candidate)).toBe(true)
   })
 
   it('that is there already is left alone', async () => {
@@ -163,9 +162,8 @@ describe('a set', () => {
     const candidate = numbered(folder, 1)
     await installed(store, candidate)
     await damage(join(folder.directory, 'revisions', candidate.hash))
-    expect(await store.matches(candidate)).toBe(false)
     expect(await store.write(candidate)).toMatchObject({ kind: 'written' })
-    expect(await store.matches(candidate)).toBe(true)
+    expect(await contents(join(folder.directory, 'current'))).toEqual(Object.fromEntries(candidate.files))
     expect(await store.current()).toBe(candidate.hash)
     expect(await readdir(join(folder.directory, 'revisions'))).toEqual([candidate.hash])
     expect((await readdir(folder.directory)).sort()).toEqual(['current', 'revisions'])
@@ -263,6 +261,49 @@ describe('current', () => {
       kind: 'failed',
       why: expect.stringContaining('not a symbolic link'),
     })
+  })
+})
+
+describe('what a structure is made of', () => {
+  it('is known from any set that has it, in use or not, by any life of heddle', async () => {
+    const { folder, store } = await prepared()
+    const [one, other, two] = [numbered(folder, 1), numbered(folder, 1, ['127.0.0.1:1']), numbered(folder, 2)]
+    for (const candidate of [one, other, two]) await installed(store, candidate)
+    expect(one.structure).toBe(other.structure)
+    for (const reader of [store, revisionStore({ directory: folder.directory })]) {
+      expect(await reader.parts(one.structure)).toEqual(one.parts)
+      expect(await reader.parts(two.structure)).toEqual(two.parts)
+      expect(await reader.parts('0123456789ab')).toBeNull()
+    }
+    await rm(join(folder.directory, 'revisions', one.hash), { recursive: true })
+    expect(await store.parts(one.structure)).toEqual(one.parts)
+  })
+
+  it.each([
+    ['removed', (file: string) => rm(file)],
+    ['cut short', (file: string) => writeFile(file, ':global 0123')],
+    ['made a link', (file: string) => rm(file).then(() => symlink('/etc/passwd', file))],
+  ])('is not known from a set whose list was %s, but from another of that structure', async (_, damage) => {
+    const { folder, store } = await prepared()
+    const [one, other] = [numbered(folder, 1), numbered(folder, 1, ['127.0.0.1:1'])]
+    await installed(store, one)
+    await damage(join(folder.directory, 'revisions', one.hash, 'parts.txt'))
+    expect(await store.parts(one.structure)).toBeNull()
+    await installed(store, other)
+    expect(await store.parts(one.structure)).toEqual(other.parts)
+  })
+
+  it('is not known of a set that was pruned, nor where there is nothing at all', async () => {
+    const { folder, store } = await prepared()
+    const candidates = [1, 2, 3].map((structure) => numbered(folder, structure))
+    for (const candidate of candidates) await installed(store, candidate)
+    expect(await store.prune({ structures: 1 })).toEqual({ kind: 'pruned', removed: 1 })
+    expect(await Promise.all(candidates.map(({ structure }) => store.parts(structure)))).toEqual([
+      null,
+      candidates[1]?.parts,
+      candidates[2]?.parts,
+    ])
+    expect(await revisionStore({ directory: '/nowhere' }).parts('0123456789ab')).toBeNull()
   })
 })
 

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { connectRuntime } from '../../src/haproxy/cli.ts'
 import { observeIdentity, observeRunning } from '../../src/haproxy/observe.ts'
-import type { Candidate } from '../../src/types.ts'
+import type { Candidate, ServerState } from '../../src/types.ts'
 import {
   install,
   minimalCandidate,
@@ -10,6 +10,8 @@ import {
   type WorkFolder,
   workFolder,
 } from '../support/haproxy.ts'
+import { backend, model, route } from '../support/models.ts'
+import { renderedSite } from '../support/rendered.ts'
 import { unixServer } from '../support/unix-server.ts'
 
 async function command(folder: WorkFolder, ...commands: string[]): Promise<void> {
@@ -52,18 +54,22 @@ describe('a running HAProxy', () => {
     expect(observed.running).toMatchObject({ structure: candidate.structure, revision: candidate.hash })
     expect(observed.running.version).toMatch(/^\d+\.\d+/)
     expect(observed.running.maps).toEqual(candidate.maps)
+    // this one has no seats.map
+    expect(observed.running.seats).toBeNull()
+    const listed = (name: string, weight: number, state: ServerState) =>
+      [name, { weight, state, address: name, words: null }] as const
     expect(observed.running.servers).toEqual(
       new Map([
         [
           'web',
           new Map([
-            ['127.0.0.1:1', { weight: 1, state: 'ready' }],
-            ['127.0.0.1:2', { weight: 1, state: 'ready' }],
-            ['127.0.0.1:3', { weight: 7, state: 'ready' }],
-            ['127.0.0.1:4', { weight: 1, state: 'maint' }],
+            listed('127.0.0.1:1', 1, 'ready'),
+            listed('127.0.0.1:2', 1, 'ready'),
+            listed('127.0.0.1:3', 7, 'ready'),
+            listed('127.0.0.1:4', 1, 'maint'),
           ]),
         ],
-        ['shop:a1b2c3', new Map([['127.0.0.2:80', { weight: 1, state: 'ready' }]])],
+        ['shop:a1b2c3', new Map([listed('127.0.0.2:80', 1, 'ready')])],
       ]),
     )
   })
@@ -75,6 +81,7 @@ describe('a running HAProxy', () => {
       'set server web/127.0.0.1:2 state maint',
       'set server web/127.0.0.1:3 weight 9',
       'set server web/127.0.0.1:4 state ready',
+      'add server web/canary 127.0.0.1:5 weight 2',
       'add server empty/127.0.0.9:90 127.0.0.9:90 weight 5',
       'set map revision.map revision feedfeedfeed',
       'add map routes.map /new/ empty|new||/n',
@@ -83,14 +90,18 @@ describe('a running HAProxy', () => {
     )
     const { running: now } = await running(folder)
     expect(now.servers.get('web')).toEqual(
-      new Map([
-        ['127.0.0.1:1', { weight: 1, state: 'drain' }],
-        ['127.0.0.1:2', { weight: 1, state: 'maint' }],
-        ['127.0.0.1:3', { weight: 9, state: 'ready' }],
-        ['127.0.0.1:4', { weight: 1, state: 'ready' }],
-      ]),
+      new Map(
+        [
+          ['127.0.0.1:1', { weight: 1, state: 'drain' }],
+          ['127.0.0.1:2', { weight: 1, state: 'maint' }],
+          ['127.0.0.1:3', { weight: 9, state: 'ready' }],
+          ['127.0.0.1:4', { weight: 1, state: 'ready' }],
+          ['canary', { weight: 2, state: 'maint', address: '127.0.0.1:5' }],
+        ].map(([name, server]) => [name, expect.objectContaining(server)]),
+      ),
     )
-    expect(now.servers.get('empty')).toEqual(new Map([['127.0.0.9:90', { weight: 5, state: 'maint' }]]))
+    const added = { weight: 5, state: 'maint', address: '127.0.0.9:90', words: null }
+    expect(now.servers.get('empty')).toEqual(new Map([['127.0.0.9:90', added]]))
     expect(now.revision).toBe('feedfeedfeed')
     expect(now.maps.get('routes.map')?.get('/new/')).toBe('empty|new||/n')
     expect(now.maps.get('state.map')).toEqual(new Map())
@@ -131,6 +142,48 @@ describe('a running HAProxy', () => {
   })
 })
 
+describe('a HAProxy with spare sections', () => {
+  it('tells of its backends by their own names, wherever they sit, and of a spare that has servers without one', async () => {
+    const web = backend('web', ['127.0.0.1:1'])
+    const { folder, running: before } = await renderedSite(model([web], [route('a.test', web)]))
+    expect(before.seats).toEqual(new Map())
+    await command(
+      folder,
+      'add map seats.map :spare3 api',
+      'add map seats.map :spare4 api',
+      'add map seats.map :sticky1 shop:a1b2c3',
+      'add map seats.map canary web',
+      'add server :spare3/127.0.0.3:80 127.0.0.3:80 weight 1',
+      'add server :sticky1/127.0.0.4:80 127.0.0.4:80 weight 1',
+      'add server :spare9/canary 127.0.0.9:80 weight 1',
+      'add map routes.map api.test/ :spare3|api||/v1',
+      'add map routes.map odd.test/ :spare9|odd',
+      'set map routes.map a.test/ :sticky1|shop',
+    )
+    const { running: now } = await running(folder)
+    expect(now.seats).toEqual(
+      new Map([
+        ['api', ':spare3'],
+        ['shop:a1b2c3', ':sticky1'],
+      ]),
+    )
+    expect([...now.servers].map(([id, servers]) => [id, ...servers.keys()]).sort()).toEqual([
+      [':spare9', 'canary'],
+      ['api', '127.0.0.3:80'],
+      ['shop:a1b2c3', '127.0.0.4:80'],
+      ['web', '127.0.0.1:1'],
+    ])
+    expect(now.maps.get('routes.map')).toEqual(
+      new Map([
+        ['a.test/', 'shop:a1b2c3|shop'],
+        ['api.test/', 'api|api||/v1'],
+        ['odd.test/', ':spare9|odd'],
+      ]),
+    )
+    expect(now.maps.has('seats.map')).toBe(false)
+  })
+})
+
 it('a HAProxy that carries none of our marks has empty ones', async () => {
   const folder = await workFolder()
   const candidate = minimalCandidate(folder)
@@ -138,7 +191,7 @@ it('a HAProxy that carries none of our marks has empty ones', async () => {
   await install(folder, { ...candidate, files: new Map([['haproxy.cfg', text]]) })
   await startHaproxy(folder)
   const { running: now } = await running(folder)
-  expect(now).toMatchObject({ structure: '', revision: '', servers: new Map(), maps: new Map() })
+  expect(now).toMatchObject({ structure: '', revision: '', seats: null, servers: new Map(), maps: new Map() })
 })
 
 describe('something else on the stats socket', () => {
