@@ -9,11 +9,7 @@ export function mapSteps(running: Running, candidate: Candidate, exists: (id: Ba
   const rank = (file: string) => (file === mapFiles.routes ? 0 : file === mapFiles.state ? 2 : 1)
   files.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))
 
-  // our own sections (`:none`, `:redirect`) are in every structure of ours
-  const isServable = (value: string) => {
-    const id = value.split('|', 1)[0] ?? ''
-    return id.startsWith(':') || exists(id)
-  }
+  const isServable = servableBy(exists)
   const servesNothing = isEmptyOf(candidate.maps.get(mapFiles.routes) ?? new Map(), isServable)
   return files.flatMap((file) => {
     if (file === mapFiles.routes) return mapStep(file, running, candidate, isServable)
@@ -21,6 +17,37 @@ export function mapSteps(running: Running, candidate: Candidate, exists: (id: Ba
     if (file === mapFiles.state) return mapStep(file, running, candidate, () => !servesNothing)
     return mapStep(file, running, candidate, () => true)
   })
+}
+
+/**
+ * Backends that answer, until a reload, for those that only it can make: routes to these are held back and lead where they
+ * led.
+ */
+export function standIns(
+  running: Running,
+  candidate: Candidate,
+  exists: (id: BackendId) => boolean,
+): ReadonlySet<BackendId> {
+  const isServable = servableBy(exists)
+  const present = running.maps.get(mapFiles.routes)
+  const found = new Set<BackendId>()
+  for (const [key, value] of candidate.maps.get(mapFiles.routes) ?? []) {
+    const from = isServable(value) ? undefined : present?.get(key)
+    if (from !== undefined) found.add(backendOf(from))
+  }
+  return found
+}
+
+/** Our own sections (`:none`, `:redirect`) are in every structure of ours. */
+function servableBy(exists: (id: BackendId) => boolean): (value: string) => boolean {
+  return (value) => {
+    const id = backendOf(value)
+    return id.startsWith(':') || exists(id)
+  }
+}
+
+function backendOf(value: string): BackendId {
+  return value.split('|', 1)[0] ?? ''
 }
 
 /** True where there are entries, and none is of that kind. */

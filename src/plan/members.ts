@@ -26,18 +26,26 @@ interface Looked {
 }
 let looked: Looked = { backends: new Map(), servers: new Map(), open: new Set() }
 
-/** Costs about as much as has changed since the last time. */
-export function memberSteps(running: Running, { backends }: Model, exists: (id: BackendId) => boolean): MemberSteps {
+/**
+ * Costs about as much as has changed since the last time. `exists`: there is a section for it. `mayLeave`: one that is not wanted
+ * is ours, and nobody needs it any more.
+ */
+export function memberSteps(
+  running: Running,
+  { backends }: Model,
+  exists: (id: BackendId) => boolean,
+  mayLeave: (id: BackendId) => boolean,
+): MemberSteps {
   const steps: MemberSteps = { grow: [], change: [], shrink: [], leaving: [], reload: [] }
   const { servers } = running
   const open = new Set<BackendId>()
   for (const id of idsToLookAt(backends, servers)) {
     const [backend, present] = [backends.get(id), servers.get(id) ?? noServers]
     const before = sizeOf(steps)
-    if (backend === undefined) planLeaving(id, present, new Set(), steps)
-    else if (exists(id)) planBackend(backend, present, steps)
-    else open.add(id)
-    if (sizeOf(steps) > before) open.add(id)
+    const isDue = backend === undefined ? mayLeave(id) : exists(id)
+    if (isDue && backend === undefined) planLeaving(id, present, new Set(), steps)
+    if (isDue && backend !== undefined) planBackend(backend, present, steps)
+    if (!isDue || sizeOf(steps) > before) open.add(id)
   }
   looked = { backends, servers, open }
   return steps

@@ -4,7 +4,7 @@ import { framePart } from '../render/parts.ts'
 import { isSpare } from '../render/spares.ts'
 import { changedKeys } from '../same.ts'
 import type { BackendId, Candidate, Model, Plan, ReloadReason, Running, Step } from '../types.ts'
-import { mapStep, mapSteps } from './maps.ts'
+import { mapStep, mapSteps, standIns } from './maps.ts'
 import { memberSteps } from './members.ts'
 import { planSeats, type Seating } from './seats.ts'
 
@@ -38,7 +38,7 @@ export function isTidying(reasons: readonly ReloadReason[]): boolean {
  * The steps are in an order that is safe to stop at any point: servers come before the routes that need them, routes go
  * before the servers they used. The entry of revision.map, the claim that everything is in effect, is planned when nothing else
  * is left to do but what can wait: so it is set only after the rest has been read back. Routes into backends that only a reload
- * can make are held back: until then such a request goes where it went before.
+ * can make are held back: until then such a request goes where it went before, to servers that stay for it.
  *
  * A structure that isn't known to be ours gets no map entries (another version may read them otherwise), a foreign one gets
  * no steps at all.
@@ -56,7 +56,11 @@ export function plan(running: Running, { model, candidate }: Wanted, parts: Cand
   const structure = structureReasons(standing, running, candidate, parts, changed, seating)
   if (standing === 'foreign') return { steps: [], leaving: [], reload: structure }
 
-  const members = memberSteps(running, model, exists)
+  // a section that is no part of the structure is of a template of the user's own
+  const isOurs = (id: BackendId) => known?.has(id) === true || running.seats?.has(id) === true
+  const isAwaited = structure.some(({ code }) => code === 'new-backend')
+  const needed = isAwaited ? standIns(running, candidate, exists) : nobody
+  const members = memberSteps(running, model, exists, (id) => isOurs(id) && !needed.has(id))
   const maps = known === null ? [] : mapSteps(running, candidate, exists)
   const reload = [...structure, ...members.reload]
   const opening = [...running.closed].sort(byText).map((frontend): Step => ({ do: 'open', frontend }))
@@ -65,6 +69,8 @@ export function plan(running: Running, { model, candidate }: Wanted, parts: Cand
   const claim: readonly Step[] = isWhole ? mapStep(mapFiles.revision, running, candidate, () => true) : []
   return { steps: [...steps, ...claim], leaving: members.leaving, reload }
 }
+
+const nobody: ReadonlySet<BackendId> = new Set()
 
 function standingOf(running: Running, candidate: Candidate, parts: Candidate['parts'] | null): Standing {
   if (running.structure === candidate.structure) return 'same'

@@ -99,6 +99,15 @@ describe('the plan', () => {
     })
   })
 
+  it('lets servers be that are in a section of a template of the user, or of a structure that is not known', () => {
+    const acme = new Map([['acme', { weight: 1, state: 'ready', address: '127.0.0.1:81', words: null } as const]])
+    const own = { ...running, servers: new Map([...running.servers, ['acme', acme]]) }
+    expect(planTo(now, { hash: installed.hash }, own)).toEqual(nothing)
+    expect(planTo(model([]), {}, own).leaving.map(({ backend: id }) => id)).toEqual(['web', 'web'])
+    const older = { ...own, structure: '0123456789ab' }
+    expect(plan(older, { model: model([]), candidate: candidateOf(model([])) }, null).leaving).toEqual([])
+  })
+
   it('brings a server back to the address it is named by', () => {
     const moved = withServer('10.2.1.2:8080', { address: '10.9.9.9:80' })
     expect(planTo(now, { hash: installed.hash }, moved)).toEqual({
@@ -303,6 +312,23 @@ describe('a reload', () => {
     expect(planTo(wanted).steps).toEqual([
       { do: 'map', file: 'routes.map', changes: new Map([['shop.example.com/web', { from: null, to: 'web|web' }]]) },
     ])
+  })
+
+  it('that is due is awaited by the servers that answer for a backend until then, and by no others', () => {
+    const [other, api] = [backend('other', [server(5)]), backend('web:a1b2c3', [server(1)], { balance: 'leastconn' })]
+    const before = model([web, other], [route('shop.example.com/', 'web'), route('/', 'other')])
+    const after = model([api], [route('shop.example.com/', 'web', { backend: api.id })])
+    const loaded = candidateOf(before, { spares })
+    const from = runningOf(before, loaded)
+    const wanted = { model: after, candidate: candidateOf(after, { hash: 'bbbbbbbbbbbb', spares }) }
+    const { steps, leaving, reload } = plan(from, wanted, loaded.parts)
+    expect(leaving).toEqual([{ backend: 'other', server: '10.2.1.5:8080' }])
+    expect(steps.flatMap((step) => (step.do === 'state' ? [step.backend] : []))).toEqual(['other'])
+    expect(steps.find((step) => step.do === 'map')).toMatchObject({
+      file: 'routes.map',
+      changes: new Map([['*/', { from: 'other|other', to: null }]]),
+    })
+    expect(reload.map(({ code }) => code)).toEqual(['gone-backend', 'gone-backend', 'new-backend'])
   })
 
   it('that brings the first routes of an edge is awaited before the edge calls itself alive', () => {
