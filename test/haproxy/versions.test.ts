@@ -91,6 +91,11 @@ describe(`the runtime API of ${version}`, () => {
       ['set server nobody/127.0.0.1:9 state ready', 'No such backend.'],
       ['shutdown sessions server web/127.0.0.1:9', ''],
       ['shutdown sessions server web/127.0.0.7:9', 'No such server.'],
+      ['set server web/127.0.0.1:9 health down', ''],
+      ['set server web/127.0.0.1:9 health up', ''],
+      ['set maxconn server web/127.0.0.1:9 7', ''],
+      ['set maxconn server web/127.0.0.1:9 0', ''],
+      ['set dynamic-cookie-key backend web heddle', ''],
       ['add server web/127.0.0.1:11 127.0.0.1:11 weight 1', registered],
       ['add server web/127.0.0.1:11 127.0.0.1:11 weight 1', 'Already exists a server with the same name in backend.'],
       [
@@ -113,6 +118,35 @@ describe(`the runtime API of ${version}`, () => {
     const answers = await Promise.all(table.map(([command]) => connection.runtime.ask(command)))
     connection.runtime.close()
     expect(answers.map((answer, index) => [table[index]?.[0], answer.ok ? answer.answer : answer.why])).toEqual(table)
+  })
+})
+
+describe(`a server of ${version} that is in maintenance`, () => {
+  it('keeps the connection of its last request for some 15 s on 2.6, and can not be deleted until then', async () => {
+    const folder = await workFolder()
+    const web = await httpServer({ name: 'web', delay: 300 })
+    await install(folder, minimalCandidate(folder, { backends: { web: [web.name] } }))
+    await startHaproxy(folder)
+    const command = async (text: string) => {
+      const answer = await ask(folder.statsSocket, text)
+      return answer.ok ? answer.answer : answer.why
+    }
+    const asked = request(folder)
+    await until(() => web.asked() > 0)
+    await command(`set server web/${web.name} state maint`)
+    const busy = 'Server still has connections attached to it, cannot remove it.'
+    expect(await command(`del server web/${web.name}`)).toBe(busy)
+    expect((await asked).status).toBe(200)
+    if (dialect.name !== '2.6')
+      await until(async () => (await command(`del server web/${web.name}`)) === 'Server deleted.')
+    else {
+      // used_cur and used_max, need_est, unsafe_nb, safe_nb, idle_lim, idle_cur
+      await until(async () => / 0 \d+ \d+ \d+ \d+ -1 1 /.test(await command('show servers conn web')))
+      expect(await command(`del server web/${web.name}`)).toBe(busy)
+      // or until the container closes it
+      await web.close()
+      await until(async () => (await command(`del server web/${web.name}`)) === 'Server deleted.')
+    }
   })
 })
 
