@@ -11,6 +11,7 @@ import { type Holder, serveControl } from './control/socket.ts'
 import { messageOf } from './errors.ts'
 import { revisionStore } from './haproxy/files.ts'
 import { makeFolder } from './haproxy/folders.ts'
+import { loadReader } from './haproxy/loads.ts'
 import { haproxyProcess } from './haproxy/process.ts'
 import type { Log, LogControl } from './log.ts'
 import { loadTemplates } from './render/templates.ts'
@@ -97,9 +98,11 @@ async function start(options: DaemonOptions, atEnd: (close: () => Promise<unknow
     state: board.state,
     subscribe: board.subscribe,
     explain: async (url: string, method: string, live: boolean) => {
-      const { decision } = board.state()
-      return decision === null ? null : explainRequest(decision, inputs.settings().haproxy, { url, method, live })
+      const { decision, running } = board.state()
+      if (decision === null) return null
+      return explainRequest({ decision, running }, inputs.settings().haproxy, { url, method, live })
     },
+    loads: loadReader(() => inputs.settings().haproxy),
     config: () => redact(inputs.settings()),
     metrics,
     log,

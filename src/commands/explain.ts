@@ -1,5 +1,5 @@
 import { escapeUnprintable } from '../printable.ts'
-import type { ExplainView } from '../status/explanation.ts'
+import type { ExplainView, LiveView } from '../status/explanation.ts'
 import { type ExitCode, exitCodes, type Io } from './context.ts'
 import { painter, table } from './table.ts'
 import type { View } from './view.ts'
@@ -30,7 +30,7 @@ function printExplanation(explained: ExplainView, io: Io): string {
   }
   if (explained.location !== null) facts.push(['location', explained.location])
   if (answer === 'service' || answer === 503) facts.push(['sent as', `${explained.host ?? ''}${explained.path}`])
-  if (explained.backend !== null) facts.push(['backend', explained.backend])
+  if (explained.backend !== null) facts.push(['backend', placeOf(explained.backend, sectionOf(explained))])
   const lines = facts.map(([name, fact]) => `${name.padEnd(10)}${escapeUnprintable(fact)}\n`)
   let text = `${paint(String(answer), good ? 'green' : 'red')}: ${escapeUnprintable(why)}\n${lines.join('')}`
   if (instances.length > 0) {
@@ -43,7 +43,26 @@ function printExplanation(explained: ExplainView, io: Io): string {
     const rows = candidates.map((one) => [one.route, one.service, one.reason])
     text += `\n${table(['CANDIDATE', 'SERVICE', 'WHY'], rows)}`
   }
-  if (live !== null)
-    text += `\n${paint('live', live.differs ? 'red' : live.answers ? 'green' : 'yellow')}: ${escapeUnprintable(live.why)}\n`
+  if (live !== null) text += printLive(live, io)
   return text
+}
+
+/** HAProxy itself knows best. */
+function sectionOf({ backend, section, live }: ExplainView): string | null {
+  return live?.answers === true && live.backend === backend ? live.section : section
+}
+
+function placeOf(backend: string, section: string | null): string {
+  return section === null ? backend : `${backend}, in the spare section ${section} until the next reload`
+}
+
+function printLive({ answers, differs, why, servers }: LiveView, io: Io): string {
+  const paint = painter(io.isColoured)
+  const verdict = `\n${paint('live', differs ? 'red' : answers ? 'green' : 'yellow')}: ${escapeUnprintable(why)}\n`
+  if (servers.length === 0) return verdict
+  const rows = servers.map(({ name, state, weight, ...load }) => {
+    const counts = [load.sessions, load.queue, load.total].map((count) => (count === null ? '-' : String(count)))
+    return [name, state, String(weight), ...counts]
+  })
+  return `${verdict}\n${table(['IN HAPROXY', 'STATE', 'WEIGHT', 'SESSIONS', 'QUEUE', 'TOTAL'], rows)}`
 }

@@ -45,8 +45,9 @@ function optionTexts({ options }: RouteView): readonly string[] {
   return Object.entries(options).map(([key, value]) => (value === true ? key : `${key}=${value}`))
 }
 
-function notes({ lingersUntil, isCurrent, problems }: RouteView): readonly string[] {
+function notes({ lingersUntil, isCurrent, problems, section }: RouteView): readonly string[] {
   return [
+    ...(section === null ? [] : [`[in ${section} until the next reload]`]),
     ...(lingersUntil === null ? [] : [`[lingers until ${lingersUntil}]`]),
     ...(isCurrent || lingersUntil !== null ? [] : ['[last good version]']),
     ...(problems === 0 ? [] : [`[${problems} ${problems === 1 ? 'problem' : 'problems'}: heddle lint]`]),

@@ -94,7 +94,8 @@ async function viewOfSources(settings: Settings, snapshot: string | null, signal
     notes: observed.notes,
     routes: async () => routesView(stillState(decision)),
     problems: async () => problemsView(stillState(decision)),
-    explain: (url, method, live) => explainRequest(decision, settings.haproxy, { url, method, live }),
+    explain: (url, method, live) =>
+      explainRequest({ decision, running: null }, settings.haproxy, { url, method, live }),
     candidate: async () => candidateViewOf(await renderOnce(decision, settings)),
     snapshot: async () => snapshotOf(decision, settings.expose.prefix),
   }
@@ -171,6 +172,6 @@ async function readMemory(settings: Settings): Promise<Memory | null> {
 }
 
 /** A state of which only the decision is known, for the projections. */
-function stillState(decision: Decision): Pick<State, 'decision'> {
-  return { decision }
+function stillState(decision: Decision): Pick<State, 'decision' | 'running'> {
+  return { decision, running: null }
 }

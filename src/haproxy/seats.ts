@@ -17,6 +17,11 @@ export function seatsOf(maps: ReadonlyMap<string, ReadonlyMap<string, string>>):
   return seats
 }
 
+/** Whether a text can be the name of a section, and so be part of a command. */
+export function isSectionName(text: string): boolean {
+  return /^:?[\w.-][\w.:-]{0,99}$/.test(text)
+}
+
 /** The section of a backend. */
 export function sectionsOf(seats: Seats): (backend: BackendId) => string {
   return (backend) => seats?.get(backend) ?? backend

@@ -27,6 +27,12 @@ export function backendIdOf(service: string, section: SectionOptions, own: Secti
   return text === sectionText(own) ? name : `${name}:${hex(text, 6)}`
 }
 
+/** Null: the id does not tell it, as it is a digest of the name, or no id of ours. */
+export function serviceOfBackend(id: BackendId): string | null {
+  const [, name = ''] = /^([^:]*)(?::[0-9a-f]{6})?$/.exec(id) ?? []
+  return safeName.test(name) ? name : null
+}
+
 function sectionText({ balance, sticky, maxconn, proto }: SectionOptions): string {
   return JSON.stringify([balance, sticky, maxconn, proto])
 }

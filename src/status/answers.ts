@@ -1,9 +1,11 @@
 import type { z } from 'zod'
 import type { State } from '../control/state.ts'
-import type { Decision, Ms } from '../types.ts'
-import { revisionDiffView, revisionsView, revisionView, statusView } from './api.ts'
+import type { AskLoads, Loads } from '../haproxy/loads.ts'
+import type { Decision, Ms, Running } from '../types.ts'
+import { revisionDiffView, revisionsView, revisionView, type ServiceParts, serviceViewOf, statusView } from './api.ts'
 import type { ExplainView } from './explanation.ts'
 import { findProblems, findRoutes, findServices, type Page } from './lists.ts'
+import { sectionsWithServers } from './live-servers.ts'
 import type { Metrics } from './metrics.ts'
 import { notYet } from './not-yet.ts'
 import { openApiDocument } from './openapi.ts'
@@ -36,6 +38,7 @@ export interface AnswerSettings {
   readonly state: () => State
   /** Null: nothing has been decided yet. */
   readonly explain: (url: string, method: string, live: boolean) => Promise<ExplainView | null>
+  readonly loads: AskLoads
   readonly config: () => unknown
   readonly metrics: Metrics
   readonly now: () => Ms
@@ -46,7 +49,7 @@ type Answerer = (asked: Asked) => Answer | Promise<Answer>
 
 /** By the names of operations: all but `events`, which never ends. */
 export function createAnswers(settings: AnswerSettings): ReadonlyMap<string, Answerer> {
-  const { state, explain, config, metrics, now, explainTimeout } = settings
+  const { state, explain, loads, config, metrics, now, explainTimeout } = settings
   const files = readPage()
   const answerers: Record<Exclude<OperationName, 'events'>, Answerer> = {
     page: () => ({ status: 200, ...files.page }),
@@ -61,9 +64,7 @@ export function createAnswers(settings: AnswerSettings): ReadonlyMap<string, Ans
     metrics: async () => ({ status: 200, type: metrics.contentType, body: await metrics.text(state(), now()) }),
     status: () => json(statusView(state(), now())),
     routes: asking(routesQuery, (query) => list('routes', state(), query, (newest) => findRoutes(newest, query))),
-    services: asking(servicesQuery, (query) =>
-      list('services', state(), query, (newest) => findServices(newest, query)),
-    ),
+    services: asking(servicesQuery, (query) => services(state(), query, loads)),
     problems: asking(problemsQuery, (query) =>
       list('problems', state(), query, (newest) => findProblems(newest, query)),
     ),
@@ -74,8 +75,7 @@ export function createAnswers(settings: AnswerSettings): ReadonlyMap<string, Ans
     revision: ({ params }) => revision(state(), params, revisionView),
     revisionDiff: ({ params }) => revision(state(), params, revisionDiffView),
     explain: asking(explainQuery, async ({ url, method, live }) => {
-      const isLive = live !== undefined && live !== 'false' && live !== '0'
-      const explained = await within(explainTimeout, explain(url, method, isLive))
+      const explained = await within(explainTimeout, explain(url, method, live ?? false))
       if (explained === 'too late') return refuse(504, 'the answer took too long', 'ask again, or without live')
       if (explained.value === null) return json(notYet(state()), 503)
       return json(explained.value)
@@ -98,20 +98,55 @@ function page<T>({ items, total }: Page<T>): Answer {
   return { ...json(items), headers: { 'x-total-count': String(total) } }
 }
 
-/** Whole lists, printed once for a decision: they are large, and slow readers of one share its bytes. */
-const printed = new WeakMap<Decision, Map<string, Answer>>()
+/** More sections than these are asked for only by who says so. */
+const mostSections = 200
+
+/** Sessions are asked for where that is cheap: of a part of the list. State and weight are at hand. */
+async function services(state: State, query: z.output<typeof servicesQuery>, ask: AskLoads): Promise<Answer> {
+  const { decision, running } = state
+  const views = (found: Page<ServiceParts>, sections: Loads['sections']) => ({
+    ...found,
+    items: found.items.map((parts) => serviceViewOf(parts, running, sections)),
+  })
+  const isWanted = query.live ?? query.limit !== undefined
+  if (!isWanted || decision === null || running === null) {
+    const answer = list('services', state, query, (newest) => views(findServices(newest, query), new Map()))
+    return withLive(answer, isWanted ? 'failed: HAProxy does not answer' : notAsked)
+  }
+  const found = findServices(state, query)
+  const sections = found.items.flatMap(({ backends }) => sectionsWithServers(backends, running))
+  if (query.live !== true && sections.length > mostSections) return withLive(page(views(found, new Map())), notAsked)
+  const told = await ask(sections)
+  return withLive(page(views(found, told.sections)), told.why === null ? 'asked' : `failed: ${told.why}`)
+}
+
+const notAsked = 'not asked: use limit, or live=true'
+
+/** A header takes no character beyond ASCII, and a reason can name a file. */
+function withLive(answer: Answer, live: string): Answer {
+  if (answer.status !== 200) return answer
+  return { ...answer, headers: { ...answer.headers, 'x-live': live.replace(/[^ -~]/g, '?') } }
+}
+
+interface Printed {
+  readonly running: Running | null
+  readonly answer: Answer
+}
+
+/** Whole lists, printed once for what they are of: they are large, and slow readers of one share its bytes. */
+const printed = new WeakMap<Decision, Map<string, Printed>>()
 
 function list(name: string, state: State, query: object, find: (state: State) => Page<unknown>): Answer {
   if (state.decision === null) return json(notYet(state), 503)
   const isWhole = Object.values(query).every((value) => value === undefined)
   if (!isWhole) return page(find(state))
-  const answers = printed.get(state.decision) ?? new Map<string, Answer>()
+  const answers = printed.get(state.decision) ?? new Map<string, Printed>()
   printed.set(state.decision, answers)
   const known = answers.get(name)
-  if (known !== undefined) return known
+  if (known !== undefined && known.running === state.running) return known.answer
   const answer = page(find(state))
   const shared = { ...answer, body: Buffer.from(answer.body) }
-  answers.set(name, shared)
+  answers.set(name, { running: state.running, answer: shared })
   return shared
 }
 

@@ -1,9 +1,11 @@
 import type { Proof, State } from '../control/state.ts'
+import type { Loads } from '../haproxy/loads.ts'
 import { printMatch } from '../routes/grammar.ts'
 import { printDuration } from '../routes/options/values.ts'
 import type { SourceStatus } from '../sources/source.ts'
 import type {
   Backend,
+  BackendId,
   Decision,
   Endpoint,
   ModelDiff,
@@ -12,14 +14,16 @@ import type {
   Redirect,
   RevisionRecord,
   Route,
+  Running,
   Server,
 } from '../types.ts'
 import { countsOf, fateOf, serversByInstance, takesRequests } from './counts.ts'
+import { liveServerOf } from './live-servers.ts'
 import type { RevisionDiffView, RevisionView, RouteView, ServiceView, StateEvent, StatusView } from './views.ts'
 
 /** Pure projections of `State` into the objects that API, page and commands answer with. */
 
-export function routeViewOf(route: Route, decision: Decision): RouteView {
+export function routeViewOf(route: Route, decision: Decision, running: Running | null): RouteView {
   const backend = route.backend === null ? undefined : decision.model.backends.get(route.backend)
   const servers = backend?.servers ?? []
   const { redirect } = route.rewrite
@@ -34,12 +38,18 @@ export function routeViewOf(route: Route, decision: Decision): RouteView {
     all: decision.endpoints.get(route.service)?.length ?? 0,
     owner: decision.memory.owners.get(printMatch(route.match)) ?? route.service,
     backend: route.backend,
+    section: sectionView(route.backend, running),
     redirect: redirect === null ? null : printRedirect(redirect),
     lingersUntil: printTimeOrNull(route.lingersUntil),
     isCurrent: route.from.isCurrent,
     text: route.from.text,
     problems: countsOf(decision).problemsByService.get(route.service) ?? 0,
   }
+}
+
+/** Null: HAProxy calls it as we do. */
+export function sectionView(backend: BackendId | null, running: Running | null): string | null {
+  return backend === null ? null : (running?.seats?.get(backend) ?? null)
 }
 
 export function serverView(server: Server): RouteView['instances'][number] {
@@ -77,6 +87,8 @@ function printRedirect({ code, location }: Redirect): string {
   return `${code},${url}`
 }
 
+type InstanceView = ServiceView['instances'][number]
+
 /** What a decision has about one service. */
 export interface ServiceParts {
   readonly name: string
@@ -86,22 +98,31 @@ export interface ServiceParts {
   readonly problems: readonly Problem[]
 }
 
-export function serviceViewOf({ name, routes, backends, endpoints, problems }: ServiceParts): ServiceView {
+/** `loads` are those that HAProxy has told of. */
+export function serviceViewOf(
+  { name, routes, backends, endpoints, problems }: ServiceParts,
+  running: Running | null,
+  loads: Loads['sections'],
+): ServiceView {
   const servers = serversByInstance(backends)
   return {
     name,
+    backends: backends.map(({ id }) => ({ backend: id, section: sectionView(id, running) })),
     routes: routes.map(({ match, lingersUntil }) => ({
       host: match.host,
       path: match.path,
       match: match.kind,
       lingersUntil: printTimeOrNull(lingersUntil),
     })),
-    instances: endpoints.map((endpoint) => instanceView(endpoint, servers)),
+    instances: endpoints.map((endpoint) => ({
+      ...instanceView(endpoint, servers),
+      live: running === null ? null : liveServerOf(endpoint, backends, running, loads),
+    })),
     problems: [...problems],
   }
 }
 
-function instanceView(endpoint: Endpoint, servers: ReadonlyMap<string, Server>): ServiceView['instances'][number] {
+function instanceView(endpoint: Endpoint, servers: ReadonlyMap<string, Server>): Omit<InstanceView, 'live'> {
   const { state, source, server, why } = fateOf(endpoint, servers)
   const isReachable = endpoint.kind === 'reachable'
   return {

@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import type { Explanation } from '../model/explain.ts'
 import { printMatch } from '../routes/grammar.ts'
-import type { Decision } from '../types.ts'
-import { routeViewOf, serverView } from './api.ts'
-import { routeView } from './views.ts'
+import type { Decision, Running } from '../types.ts'
+import { routeViewOf, sectionView, serverView } from './api.ts'
+import { liveServerView, routeView, section } from './views.ts'
 
 /** What the running HAProxy says about the same request, from its own maps and servers. */
 export const liveView = z.object({
@@ -11,7 +11,8 @@ export const liveView = z.object({
   why: z.string().describe('why not, or what differs'),
   key: z.string().nullable().describe('the entry of routes.map that takes the request'),
   backend: z.string().nullable(),
-  servers: z.array(z.object({ name: z.string(), state: z.string(), weight: z.int() })),
+  section,
+  servers: z.array(z.object({ name: z.string(), ...liveServerView.shape })),
   differs: z.boolean().describe('from what heddle wants'),
 })
 export type LiveView = z.infer<typeof liveView>
@@ -24,6 +25,7 @@ export const explainView = z.object({
   host: z.string().nullable().describe('Host header as sent to the service'),
   location: z.string().nullable().describe('where a redirect leads'),
   backend: z.string().nullable(),
+  section,
   route: routeView.nullable(),
   candidates: z.array(
     z.object({ route: z.string(), service: z.string(), reason: z.string() }).describe('in order, with why each lost'),
@@ -36,7 +38,12 @@ export const explainView = z.object({
 export type ExplainView = z.infer<typeof explainView>
 
 /** The answer of `explain`, for the API and the command alike. */
-export function explanationView(explanation: Explanation, decision: Decision, live: LiveView | null): ExplainView {
+export function explanationView(
+  explanation: Explanation,
+  decision: Decision,
+  running: Running | null,
+  live: LiveView | null,
+): ExplainView {
   const { answer, why, service, path, host, location, route, candidates, servers } = explanation
   return {
     answer,
@@ -46,7 +53,8 @@ export function explanationView(explanation: Explanation, decision: Decision, li
     host,
     location,
     backend: route?.backend ?? null,
-    route: route === null ? null : routeViewOf(route, decision),
+    section: sectionView(route?.backend ?? null, running),
+    route: route === null ? null : routeViewOf(route, decision, running),
     candidates: candidates.map(({ route: candidate, reason }) => {
       return { route: printMatch(candidate.match), service: candidate.service, reason }
     }),

@@ -1,14 +1,14 @@
 import type { State } from '../control/state.ts'
 import { printMatch } from '../routes/grammar.ts'
 import type { Backend, Decision, Problem, Route } from '../types.ts'
-import { routeViewOf, type ServiceParts, serviceViewOf } from './api.ts'
+import { routeViewOf, type ServiceParts } from './api.ts'
 import { groupByService } from './counts.ts'
-import type { ProblemView, RouteView, ServiceView } from './views.ts'
+import type { ProblemView, RouteView } from './views.ts'
 
 /** Pure: the lists of a decision, searched and cut into pages. Only what is asked for is projected. */
 
 /** All that these read of a state. */
-type Decided = Pick<State, 'decision'>
+type Decided = Pick<State, 'decision' | 'running'>
 
 export interface ListQuery {
   /** Exactly this service. */
@@ -39,7 +39,7 @@ export function routesView(state: Decided): readonly RouteView[] {
 }
 
 /** `q` is looked for in host and path, service, and the servers' addresses, instances and nodes. */
-export function findRoutes({ decision }: Decided, query: RouteQuery): Page<RouteView> {
+export function findRoutes({ decision, running }: Decided, query: RouteQuery): Page<RouteView> {
   if (decision === null) return nothing
   const { routes, backends } = decision.model
   const host = query.host?.toLowerCase()
@@ -50,17 +50,17 @@ export function findRoutes({ decision }: Decided, query: RouteQuery): Page<Route
       isOf(route.service, query) &&
       isMentioned(() => textsOfRoute(route, backends.get(route.backend ?? ''))),
   )
-  return pageOf(found, query, (route) => routeViewOf(route, decision))
+  return pageOf(found, query, (route) => routeViewOf(route, decision, running))
 }
 
-/** `q` is looked for in the name, hosts and paths, and the instances' addresses, ids and nodes. */
-export function findServices({ decision }: Decided, query: ListQuery): Page<ServiceView> {
+/** `q` is looked for in the name, hosts and paths, and the instances' addresses, ids and nodes. Views of them are made by `serviceViewOf`. */
+export function findServices({ decision }: Decided, query: ListQuery): Page<ServiceParts> {
   if (decision === null) return nothing
   const isMentioned = searchFor(query.q)
   const found = servicesOf(decision).filter(
     (service) => isOf(service.name, query) && isMentioned(() => textsOfService(service)),
   )
-  return pageOf(found, query, serviceViewOf)
+  return pageOf(found, query, (service) => service)
 }
 
 /** In order of service, code, instance, subject. */

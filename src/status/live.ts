@@ -5,7 +5,7 @@ import { hostName } from '../model/match.ts'
 import type { RunningServer, Server } from '../types.ts'
 import type { LiveView } from './explanation.ts'
 
-const nothing = { key: null, backend: null, servers: [], differs: false }
+const nothing = { key: null, backend: null, section: null, servers: [], differs: false }
 
 /** Asks the running HAProxy about the same request, and says where it differs from what the model says. */
 export async function compareLive(
@@ -19,7 +19,10 @@ export async function compareLive(
   }
   const live = await askLive(sockets, name, question.path)
   if (live.kind === 'failed') return { ...nothing, answers: false, why: live.why }
-  const servers = [...live.servers].map(([server, { state, weight }]) => ({ name: server, state, weight }))
+  const servers = [...live.servers].map(([server, { state, weight }]) => {
+    const { sessions = null, total = null, queue = null } = live.loads.get(server) ?? {}
+    return { name: server, state, weight, sessions, total, queue }
+  })
   const wanted = wantedBackend(explanation)
   const difference =
     live.backend !== wanted
@@ -30,6 +33,7 @@ export async function compareLive(
     why: difference ?? 'HAProxy does the same',
     key: live.key,
     backend: live.backend,
+    section: live.section === live.backend ? null : live.section,
     servers,
     differs: difference !== null,
   }

@@ -102,6 +102,14 @@ export const metricTable = {
   },
   heddle_routes: { type: 'gauge', help: 'Routes wanted of HAProxy. At 0 this edge answers 404 to everybody.' },
   heddle_backends: { type: 'gauge', help: 'Backends wanted of HAProxy. With the servers they make up its memory.' },
+  heddle_backend_info: {
+    type: 'gauge',
+    help: "Always 1; which service a backend of HAProxy is of. Join HAProxy's own statistics, where a new service is called `:spare3` until the next reload, by it.",
+    labels: {
+      backend: "as HAProxy's exporter has it in its label `proxy`",
+      service: 'as Consul has it, invisible characters escaped',
+    },
+  },
   heddle_stage_duration_seconds: {
     type: 'histogram',
     help: 'Time that each stage of a turn took. Shows where a slow change spends it: runtime is what HAProxy is told without a reload, validate is `haproxy -c`, apply the reload, install the files that follow.',

@@ -3,6 +3,7 @@ import type { State, Turn } from '../control/state.ts'
 import { problemCodes } from '../problems.ts'
 import type { Ms } from '../types.ts'
 import { ageSeconds } from './api.ts'
+import { backendsOf } from './backend-names.ts'
 import { type Counts, countsOf } from './counts.ts'
 import {
   type CounterName,
@@ -159,6 +160,7 @@ const gaugeReadings: Readonly<Record<GaugeName, (reading: Reading) => readonly S
     { labels: { state: 'free' }, value: haproxy.spares.free },
     { labels: { state: 'taken' }, value: haproxy.spares.taken },
   ],
+  heddle_backend_info: ({ state }) => backendsOf(state).map((labels) => ({ labels: { ...labels }, value: 1 })),
   heddle_old_workers: ({ state }) => one(state.haproxy.oldWorkers),
   heddle_last_success_timestamp_seconds: ({ state, lastSuccess }) =>
     one(Math.max(lastSuccess, state.proof?.at ?? 0) / 1000),

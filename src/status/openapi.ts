@@ -3,6 +3,7 @@ import { explainView, liveView } from './explanation.ts'
 import { type Operation, operationTable, probes } from './operations.ts'
 import {
   errorView,
+  liveServerView,
   problemView,
   revisionDiffView,
   revisionView,
@@ -33,6 +34,7 @@ const named: Readonly<Record<string, readonly [z.ZodObject, string]>> = {
   Error: [errorView, 'Why there is no other answer, and what to do.'],
   Explanation: [explainView, 'Which route takes a request, and why the others do not.'],
   Live: [liveView, 'What the running HAProxy says about the same request.'],
+  LiveServer: [liveServerView, 'What the running HAProxy has of an instance.'],
   Problem: [problemView, 'A defect of the input that a person should see, while everything else is served.'],
   Revision: [revisionView, 'A line of the history: what was brought into HAProxy, or refused.'],
   RevisionDiff: [revisionDiffView, 'What a revision changed, as text.'],
@@ -118,9 +120,9 @@ function tagOf({ url }: Operation, isProbe: boolean): keyof typeof tags {
 }
 
 function responseOf({ description, type, schema, headers }: Operation['answers'][number], schemaOf: SchemaOf): Json {
-  const named = Object.entries(headers ?? {}).map(([name, text]) => [
+  const named = Object.entries(headers ?? {}).map(([name, header]) => [
     name,
-    { description: text, schema: { type: 'integer' } },
+    { description: header.description, schema: { type: header.type } },
   ])
   return {
     description,

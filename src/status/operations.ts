@@ -28,6 +28,10 @@ const page = {
   offset: z.coerce.number().int().min(0).max(10_000_000).optional().describe('how many to leave out at the beginning'),
 }
 const text = z.string().max(300).optional()
+const live = z
+  .enum(['true', 'false', '1', '0', ''])
+  .transform((value) => value !== 'false' && value !== '0')
+  .optional()
 
 export const routesQuery = z.object({
   host: text.describe('exactly this host, as the route has it'),
@@ -38,6 +42,7 @@ export const routesQuery = z.object({
 export const servicesQuery = z.object({
   service: text.describe('exactly this service'),
   q: text.describe('text in the name, a host and path, or an instance'),
+  live: live.describe('ask the running HAProxy for sessions, or do not; without it: with a limit, up to 200 backends'),
   ...page,
 })
 export const problemsQuery = z.object({
@@ -58,8 +63,13 @@ export const revisionParams = z.object({
 export const explainQuery = z.object({
   url: z.string().min(1).max(longestUrl).describe('http://HOST/PATH?QUERY or HOST/PATH'),
   method: z.string().regex(methodPattern).default('GET').describe('of the request'),
-  live: z.enum(['true', 'false', '1', '0', '']).optional().describe('also ask the running HAProxy'),
+  live: live.describe('also ask the running HAProxy'),
 })
+
+interface Header {
+  readonly type: 'integer' | 'string'
+  readonly description: string
+}
 
 interface Answer {
   readonly description: string
@@ -73,7 +83,7 @@ interface Answer {
     | 'text/event-stream'
   readonly schema: z.ZodType
   /** What each header says that not every answer has. */
-  readonly headers?: Readonly<Record<string, string>>
+  readonly headers?: Readonly<Record<string, Header>>
 }
 
 export interface Operation {
@@ -89,11 +99,17 @@ export interface Operation {
   readonly answers: Readonly<Record<number, Answer>>
 }
 
+const integer = (description: string): Header => ({ type: 'integer', description })
 const json = (description: string, schema: z.ZodType): Answer => ({ description, type: 'application/json', schema })
 const list = (description: string, items: z.ZodType): Answer => ({
   ...json(description, z.array(items)),
-  headers: { 'X-Total-Count': 'how many there are in all, whatever limit and offset left out' },
+  headers: { 'X-Total-Count': integer('how many there are in all, whatever limit and offset left out') },
 })
+const services = list('Services', serviceView)
+const asked: Header = {
+  type: 'string',
+  description: 'whether HAProxy was asked for sessions: `asked`, `not asked: ...` or `failed: ...` with the reason',
+}
 const file = (description: string, type: Answer['type']): Answer => ({ description, type, schema: z.string() })
 const wrongQuery = json('A query parameter is wrong', errorView)
 const undecided = json('Nothing has been decided yet: a source has not answered once', errorView)
@@ -136,8 +152,16 @@ export const operations = {
   services: {
     url: '/api/v1/services',
     summary: 'Exposed services with every instance and what became of it',
+    description:
+      'State and weight of a server in HAProxy are as last read back. Its sessions are asked for when the request comes, of each ' +
+      'backend in the list, for 2 s at most; several clients share an answer for a second. A whole list has them only with ' +
+      '`live=true`, and so has one of more than 200 backends.',
     query: servicesQuery,
-    answers: { 200: list('Services', serviceView), 400: wrongQuery, 503: undecided },
+    answers: {
+      200: { ...services, headers: { ...services.headers, 'X-Live': asked } },
+      400: wrongQuery,
+      503: undecided,
+    },
   },
   problems: {
     url: '/api/v1/problems',
@@ -192,7 +216,7 @@ export const operations = {
       200: { description: 'Events without end', type: 'text/event-stream', schema: z.string() },
       503: {
         ...json('Too many streams are open', errorView),
-        headers: { 'Retry-After': 'seconds until it makes sense to try again' },
+        headers: { 'Retry-After': integer('seconds until it makes sense to try again') },
       },
     },
   },

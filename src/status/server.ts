@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import type { State } from '../control/state.ts'
+import type { AskLoads } from '../haproxy/loads.ts'
 import type { Ms } from '../types.ts'
 import { type Access, refuseHost, refuseToken } from './access.ts'
 import { type Answer, createAnswers, refuse } from './answers.ts'
@@ -19,6 +20,7 @@ export interface StatusServerSettings {
   readonly subscribe: (listener: () => void) => () => void
   /** Null: nothing has been decided yet. */
   readonly explain: (url: string, method: string, live: boolean) => Promise<ExplainView | null>
+  readonly loads: AskLoads
   /** Settings in force, without secrets. */
   readonly config: () => unknown
   readonly metrics: Metrics

@@ -40,6 +40,12 @@ const match = {
   match: z.enum(['prefix', 'exact', 'raw']),
 }
 
+/** Of a backend that sits in a spare section until the next reload. */
+export const section = z
+  .string()
+  .nullable()
+  .describe("what HAProxy's statistics and access log call the backend, where that is another name; null: it is not")
+
 export const optionsView = z
   .object({
     strip: z.string().optional(),
@@ -77,7 +83,8 @@ export const routeView = z.object({
   up: count.describe('instances that take new requests'),
   all: count.describe('instances the service has in the catalog'),
   owner: z.string().describe('service that holds the match while others ask for it too'),
-  backend: z.string().nullable().describe('section of HAProxy; null: answered by a redirect'),
+  backend: z.string().nullable().describe('of HAProxy; null: answered by a redirect'),
+  section,
   redirect: z.string().nullable(),
   lingersUntil: time.nullable().describe('set when the service has no instance left'),
   isCurrent: z.boolean().describe('false: the last good version, what the catalog says now is not understood'),
@@ -96,8 +103,19 @@ export const problemView = z.object({
 })
 export type ProblemView = z.infer<typeof problemView>
 
+/** What the running HAProxy has of an instance. In several backends: the state that lets the least through, and all sessions. */
+export const liveServerView = z.object({
+  state: z.enum(serverStates).describe('as last read back'),
+  weight: z.int().describe('as last read back'),
+  sessions: count.nullable().describe('requests and tunnels that run on it now; null: not asked, or not told'),
+  total: count.nullable().describe('all it has had since this worker started'),
+  queue: count.nullable().describe('requests that wait for it'),
+})
+export type LiveServerView = z.infer<typeof liveServerView>
+
 export const serviceView = z.object({
   name: z.string(),
+  backends: z.array(z.object({ backend: z.string(), section })).describe('of HAProxy'),
   routes: z.array(z.object({ ...match, lingersUntil: time.nullable() })),
   instances: z.array(
     z.object({
@@ -111,6 +129,7 @@ export const serviceView = z.object({
       weight: z.int().nullable(),
       isCorrected: z.boolean().describe('Docker contradicted the catalog and was believed'),
       why: z.string().nullable().describe('why it takes no requests'),
+      live: liveServerView.nullable().describe('null: HAProxy has no server for it, or does not answer'),
     }),
   ),
   problems: z.array(problemView),

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { serviceViewOf } from '../../src/status/api.ts'
 import { findProblems, findRoutes, findServices } from '../../src/status/lists.ts'
 import { shopState, startingState, wideState } from '../support/states.ts'
 
@@ -30,7 +31,7 @@ describe('the list of services', () => {
 
   it('has exactly one service when that is asked for, with all that is known of it', () => {
     const { items } = findServices(shopState(), { service: 'web' })
-    expect(items).toMatchObject([
+    expect(items.map((service) => serviceViewOf(service, null, new Map()))).toMatchObject([
       {
         name: 'web',
         routes: [{ path: '/' }, { path: '/old', match: 'exact' }],

@@ -13,6 +13,8 @@ import type {
   RevisionRecord,
   Rewrite,
   Route,
+  Running,
+  RunningServer,
   SectionOptions,
   Server,
 } from '../../src/types.ts'
@@ -295,6 +297,28 @@ export function shopState(more: Partial<State> = {}): State {
     ],
     ...more,
   })
+}
+
+/** The shop in a HAProxy that has what is wanted, but for api, which is heavier there, in a spare section. */
+export function runningState(more: Partial<State> = {}): State {
+  const servers = (...all: readonly [string, RunningServer['state'], number][]) =>
+    new Map(
+      all.map(([name, state, weight]): [string, RunningServer] => [name, { state, weight, address: name, words: '' }]),
+    )
+  const running: Running = {
+    pid: 4242,
+    version: '2.6.12-1+deb12u4',
+    structure: '000000000000',
+    revision: '0f1e2d3c4b5a',
+    seats: new Map([['api:1a2b3c', ':spare3']]),
+    servers: new Map([
+      // the last one is leaving
+      ['web', servers(['10.2.1.5:8080', 'ready', 1], ['10.2.2.6:8080', 'drain', 1], ['10.2.2.7:8080', 'maint', 1])],
+      ['api:1a2b3c', servers(['10.2.1.8:9000', 'ready', 20])],
+    ]),
+    maps: new Map(),
+  }
+  return shopState({ running, ...more })
 }
 
 /** `services` services with one route and `instances` instances each; names may be anything. */

@@ -1,4 +1,5 @@
 import type { State } from '../../src/control/state.ts'
+import { loadReader } from '../../src/haproxy/loads.ts'
 import { explainRequest } from '../../src/status/explain.ts'
 import { createMetrics } from '../../src/status/metrics.ts'
 import { createStatusServer, type StatusServerSettings } from '../../src/status/server.ts'
@@ -15,9 +16,10 @@ export function statusServer(state: () => State, more: Partial<StatusServerSetti
     state,
     subscribe: () => () => {},
     explain: async (url, method, live) => {
-      const { decision } = state()
-      return decision === null ? null : explainRequest(decision, haproxy, { url, method, live })
+      const { decision, running } = state()
+      return decision === null ? null : explainRequest({ decision, running }, haproxy, { url, method, live })
     },
+    loads: loadReader(() => haproxy),
     config: () => ({ consul: { token: '(set)' } }),
     metrics: createMetrics(),
     access: { allowedHosts: [], token: () => null, isLoopback: true },
