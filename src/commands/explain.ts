@@ -12,13 +12,17 @@ export interface ExplainOptions {
 }
 
 /** Shows which route takes a request, and why. */
-export async function explain(view: View, options: ExplainOptions, io: Io): Promise<ExitCode> {
+export async function explain(
+  view: Pick<View, 'explain'>,
+  options: ExplainOptions,
+  io: Pick<Io, 'stdout' | 'isColoured'>,
+): Promise<ExitCode> {
   const explained = await view.explain(options.url, options.method, options.live)
   io.stdout(options.json ? `${JSON.stringify(explained, null, 2)}\n` : printExplanation(explained, io))
   return exitCodes.done
 }
 
-function printExplanation(explained: ExplainView, io: Io): string {
+function printExplanation(explained: ExplainView, io: Pick<Io, 'isColoured'>): string {
   const paint = painter(io.isColoured)
   const { answer, why, service, route, candidates, instances, live } = explained
   const good = answer === 'service' || answer === 'redirect'
@@ -56,7 +60,7 @@ function placeOf(backend: string, section: string | null): string {
   return section === null ? backend : `${backend}, in the spare section ${section} until the next reload`
 }
 
-function printLive({ answers, differs, why, servers }: LiveView, io: Io): string {
+function printLive({ answers, differs, why, servers }: LiveView, io: Pick<Io, 'isColoured'>): string {
   const paint = painter(io.isColoured)
   const verdict = `\n${paint('live', differs ? 'red' : answers ? 'green' : 'yellow')}: ${escapeUnprintable(why)}\n`
   if (servers.length === 0) return verdict

@@ -1,5 +1,6 @@
 import type { State } from '../../src/control/state.ts'
 import { loadReader } from '../../src/haproxy/loads.ts'
+import type { HaproxySockets } from '../../src/haproxy/worker.ts'
 import { explainRequest } from '../../src/status/explain.ts'
 import { createMetrics } from '../../src/status/metrics.ts'
 import { createStatusServer, type StatusServerSettings } from '../../src/status/server.ts'
@@ -8,18 +9,23 @@ import { createStatusServer, type StatusServerSettings } from '../../src/status/
 
 export type StatusServer = ReturnType<typeof createStatusServer>
 
-const haproxy = { masterSocket: '/nowhere/m.sock', statsSocket: '/nowhere/s.sock', paths: 'auto' } as const
+const nowhere: HaproxySockets = { masterSocket: '/nowhere/m.sock', statsSocket: '/nowhere/s.sock' }
 
 /** It does not listen yet; whoever asks for it closes it. */
-export function statusServer(state: () => State, more: Partial<StatusServerSettings> = {}): StatusServer {
+export function statusServer(
+  state: () => State,
+  more: Partial<StatusServerSettings> = {},
+  sockets = nowhere,
+): StatusServer {
   return createStatusServer({
     state,
     subscribe: () => () => {},
     explain: async (url, method, live) => {
       const { decision, running } = state()
-      return decision === null ? null : explainRequest({ decision, running }, haproxy, { url, method, live })
+      if (decision === null) return null
+      return explainRequest({ decision, running }, { ...sockets, paths: 'auto' }, { url, method, live })
     },
-    loads: loadReader(() => haproxy),
+    loads: loadReader(() => sockets),
     config: () => ({ consul: { token: '(set)' } }),
     metrics: createMetrics(),
     access: { allowedHosts: [], token: () => null, isLoopback: true },
