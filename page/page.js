@@ -411,35 +411,60 @@ function shortList(instances, key, isFoundItself) {
   )
 }
 
-const instanceColumns = ['State', 'Address', 'Proved by', 'Instance', 'Node', 'Weight', 'Remarks']
+/** What HAProxy has, which may lag behind or be somebody else's doing: only a difference is spelled out. */
+function liveText({ state, weight, live }) {
+  if (live === null) return [element('span.quiet', '–')]
+  const isSame = live.state === state || (state === 'drain' && live.weight === 0)
+  const isHeavier = weight !== null && live.weight !== weight
+  return [
+    isSame ? element('span.quiet', 'the same') : stateMark(live.state),
+    isHeavier ? element('span.warn', ` weight ${figure(live.weight)}`) : null,
+  ]
+}
+
+function sessionText(live) {
+  const { sessions = null, queue, total } = live ?? {}
+  if (sessions === null) return [element('span.quiet', '–')]
+  return [
+    element('span', { title: `${figure(total)} since this worker started` }, figure(sessions)),
+    queue > 0 ? element('span.warn', `, ${figure(queue)} waiting`) : null,
+  ]
+}
+
+function remarksOf({ backup = false, health = 'passing', isCorrected = false, why }) {
+  const remarks = [
+    why ?? null,
+    health !== 'passing' && health !== why ? health : null,
+    isCorrected ? 'corrected by Docker' : null,
+    backup ? 'backup' : null,
+  ]
+  return remarks.filter((remark) => remark !== null).join(', ')
+}
+
+/** By their titles. Those of the live state are left out where it was not asked for. */
+const instanceColumns = {
+  State: ({ state }) => stateMark(state),
+  Address: (instance) => element('span.address', found(addressText(instance))),
+  'Proved by': ({ source }) => source ?? '–',
+  Instance: ({ id }) => element('span.name', found(id)),
+  Node: ({ node }) => element('span.name', found(node)),
+  Weight: ({ weight }) => weight ?? '–',
+  'In HAProxy': liveText,
+  Sessions: ({ live }) => sessionText(live),
+  Remarks: remarksOf,
+}
 
 function instanceTable(instances) {
   const rest = instances.length - mostDetails
+  const isLive = instances.some(({ live }) => live !== undefined)
+  const columns = Object.entries(instanceColumns).filter(([name]) => isLive || !/^(In HAProxy|Sessions)$/.test(name))
   const rows = instances.slice(0, mostDetails).map((instance) => {
-    const { id, node, state, source, weight, backup = false, health = 'passing', isCorrected = false, why } = instance
-    const remarks = [
-      why ?? null,
-      health !== 'passing' && health !== why ? health : null,
-      isCorrected ? 'corrected by Docker' : null,
-      backup ? 'backup' : null,
-    ]
-    const cells = [
-      [stateMark(state)],
-      [element('span.address', found(addressText(instance)))],
-      [source ?? '–'],
-      [element('span.name', found(id))],
-      [element('span.name', found(node))],
-      [weight ?? '–'],
-      [remarks.filter((remark) => remark !== null).join(', ')],
-    ]
-    return element(
-      'tr',
-      { 'data-key': `${node}/${id}` },
-      cells.map((parts, column) => cell('td', instanceColumns[column], parts)),
-    )
+    const cells = columns.map(([name, content]) => cell('td', name, content(instance)))
+    return element('tr', { 'data-key': `${instance.node}/${instance.id}` }, cells)
   })
+  const titles = columns.map(([name]) => name)
   return [
-    element('table.inner', element('thead', row('th', instanceColumns)), element('tbody', rows)),
+    element('table.inner', element('thead', row('th', titles)), element('tbody', rows)),
     rest > 0 ? element('p.quiet', `And ${figure(rest)} more.`) : null,
   ]
 }
@@ -508,12 +533,12 @@ function routeCells(route, key, name) {
 }
 
 function routeDetails(route) {
-  const { text, backend, owner, service, instances, all, redirect, lingersUntil } = route
+  const { text, owner, service, instances, all, redirect, lingersUntil } = route
   const rest = redirect === null ? all - instances.length : 0
   return [
     facts([
       ['As written', element('code', text)],
-      ['Backend', backend === null ? 'none: HAProxy answers itself' : element('code', backend)],
+      ['Backend', backendText(route)],
       ...(owner === service ? [] : [['Owner', serviceLink(owner)]]),
       ...(lingersUntil === null ? [] : [['Answers 503', 'until ', time(lingersUntil)]]),
     ]),
@@ -521,6 +546,12 @@ function routeDetails(route) {
     rest > 0 ? element('p.quiet', `${plural(rest, 'instance')} without a server: see `, serviceLink(service)) : null,
     explainCommand(route),
   ]
+}
+
+function backendText({ backend, section }) {
+  if (backend === null) return 'none: HAProxy answers itself'
+  const spare = section === null ? null : [', called ', element('code', section), ' by HAProxy until the next reload']
+  return [element('code', backend), spare]
 }
 
 /** Only of plain names: what is copied goes into somebody's shell. */
@@ -571,14 +602,30 @@ function serviceCells({ name, routes, instances, problems }, key) {
         rest > 0 ? element('li.quiet', `and ${figure(rest)} more`) : null,
       ),
     ),
-    cell('td.up', 'Instances', strands(instances.map(({ state }) => state)), upText(up, instances.length)),
+    cell(
+      'td.up',
+      'Instances',
+      strands(instances.map(({ state }) => state)),
+      upText(up, instances.length),
+      sessionsRemark(instances),
+    ),
     cell(instances.length === 0 ? 'td.none' : 'td', 'Addresses', shortList(instances, key, isFoundItself)),
     cell(problems.length === 0 ? 'td.none' : 'td', 'Problems', problemsLink(name, problems.length)),
   ]
 }
 
-function serviceDetails({ routes, instances, problems }) {
+/** Of all its instances; nothing where HAProxy has not told. */
+function sessionsRemark(instances) {
+  const told = instances.map(({ live }) => live?.sessions ?? null).filter((sessions) => sessions !== null)
+  if (told.length === 0) return null
+  const sum = told.reduce((all, sessions) => all + sessions, 0)
+  return element('span.remark.quiet', sum === 0 ? 'idle' : plural(sum, 'session'))
+}
+
+function serviceDetails({ routes, backends, instances, problems }) {
+  const spare = backends.filter(({ section }) => section !== null)
   return [
+    spare.length === 0 ? null : facts(spare.map((backend) => ['Backend', backendText(backend)])),
     problems.length === 0 ? null : problemList(problems.slice(0, mostDetails)),
     routes.length <= mostShort ? null : element('ul.matches', routeLinks(routes)),
     instances.length === 0 ? element('p.quiet', 'No instance is registered.') : instanceTable(instances),
@@ -691,11 +738,17 @@ function empty(shape, title, text) {
 function listOf({ view, q, service, loaded }) {
   if (loaded === null || loaded.view !== view) return element('p.empty.quiet', 'Loading …')
   if (loaded.refusal !== null) return empty('clock', sentence(loaded.refusal.error), sentence(loaded.refusal.hint))
-  if (loaded.items.length > 0) return lists[view](loaded.items)
+  if (loaded.items.length > 0) return [liveNote(loaded.live), lists[view](loaded.items)]
   const { one, looksIn } = views[view]
   if (q !== '') return empty('search', 'Nothing found', `No ${one} has “${q}” in its ${looksIn}.`)
   if (service !== '') return empty(view === 'problems' ? 'ready' : 'search', 'Nothing here', `No ${one} of ${service}.`)
   return empty(view === 'problems' ? 'ready' : 'search', ...nothingYet[view])
+}
+
+/** Why there are no sessions, if HAProxy was asked for them. */
+function liveNote(live) {
+  const [, why] = /^failed: (.*)/.exec(live ?? '') ?? []
+  return why === undefined ? null : note('warn', 'warning', element('strong', 'No sessions: '), why)
 }
 
 function rangeText({ items, total, offset }, view) {
@@ -753,7 +806,8 @@ async function ask(path) {
   if (!Number.isNaN(date)) page.ahead = Date.now() - date
   const body = await response.json()
   if (isRefused) return refused(body)
-  return { items: body, total: Number(response.headers.get('x-total-count')), refusal: null }
+  const { headers } = response
+  return { items: body, total: Number(headers.get('x-total-count')), live: headers.get('x-live'), refusal: null }
 }
 
 function refused(refusal) {
@@ -947,6 +1001,10 @@ function start() {
     showConnection()
     showOverview()
   }, 1000)
+  // no event tells of sessions
+  setInterval(() => {
+    if (page.view === 'services') refreshSoon()
+  }, pollEvery)
   show()
   void refresh()
   follow()

@@ -1,4 +1,3 @@
-import { createServer } from 'node:http'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { explain } from '../../src/commands/explain.ts'
@@ -7,40 +6,14 @@ import { explainRequest } from '../../src/status/explain.ts'
 import { routeView, serviceView } from '../../src/status/views.ts'
 import type { Instance } from '../../src/types.ts'
 import { type Edge, startEdge } from '../support/edge.ts'
-import { atEnd, ownAddress, request, until } from '../support/haproxy.ts'
+import { atEnd, request, until } from '../support/haproxy.ts'
+import { type HeldServer, heldServer } from '../support/held-server.ts'
 import { type StatusServer, statusServer } from '../support/status-server.ts'
 import { instance } from '../support/worlds.ts'
 
 /** What heddle says of the HAProxy that runs, while requests are under way in it. */
 
-/** Takes requests, and answers them when it is told to. */
-async function heldServer() {
-  const held: (() => void)[] = []
-  const server = createServer((_request, answer) => held.push(() => answer.end('done')))
-  const address = ownAddress()
-  await new Promise<void>((resolve) => server.listen(0, address, resolve))
-  const place = server.address()
-  if (place === null || typeof place === 'string') throw new Error('expected a port')
-  const close = () =>
-    new Promise((resolve) => {
-      server.close(resolve)
-      server.closeAllConnections()
-    })
-  atEnd(close)
-  return {
-    address,
-    port: place.port,
-    /** Requests that wait for their answer. */
-    holds: () => held.length,
-    answer: () => {
-      for (const release of held.splice(0)) release()
-    },
-  }
-}
-
-type Held = Awaited<ReturnType<typeof heldServer>>
-
-const registered = (service: string, place: Held, more: Partial<Instance> = {}) =>
+const registered = (service: string, place: HeldServer, more: Partial<Instance> = {}) =>
   instance(service, `${service}-${place.port}`, {
     address: place.address,
     port: place.port,
@@ -52,7 +25,7 @@ const registered = (service: string, place: Held, more: Partial<Instance> = {}) 
 describe('while requests run', () => {
   let edge: Edge
   let app: StatusServer
-  let [web1, web2, api]: Held[] = []
+  let [web1, web2, api]: HeldServer[] = []
 
   const ask = async (path: string) => {
     const answer = await app.inject({ method: 'GET', url: path, headers: { host: '127.0.0.1' } })
@@ -178,7 +151,7 @@ describe('while requests run', () => {
       const { instances = [] } = (await services('service=web&limit=1')).services[0] ?? {}
       return instances.some(({ live }) => live?.state === 'maint') && instances
     })
-    const instanceOf = (place: Held) => found.find(({ port }) => port === place.port)
+    const instanceOf = (place: HeldServer) => found.find(({ port }) => port === place.port)
     expect(instanceOf(leaving)).toMatchObject({ why: 'critical', live: { state: 'maint', sessions: 1 } })
     expect(instanceOf(staying)).toMatchObject({ state: 'ready', live: { state: 'ready', sessions: 0 } })
     await answerAll(1)

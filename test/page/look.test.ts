@@ -2,13 +2,13 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { problem } from '../../src/problems.ts'
 import { contrasts, moving, openAll, overflowing } from '../support/in-page.mjs'
 import { chromiumPath, openPage, startBrowser, statusSite } from '../support/page.ts'
-import { shopState, wideState } from '../support/states.ts'
+import { runningState, shopState, wideState } from '../support/states.ts'
 
-/** All that has a colour of its own: every state of a source and an instance, a problem, a notice, an error. */
+/** All that has a colour of its own: every state of a source and an instance, a problem, a notice, an error, a HAProxy that differs. */
 function colourful() {
-  const shop = shopState()
+  const shop = runningState()
   const source = { at: shop.at, error: 'timeout', errors: 1, partitions: { total: 4, stale: 1 }, note: 'slow' }
-  return shopState({
+  return runningState({
     sources: new Map([
       ['consul', { ...source, state: 'fresh' as const }],
       ['docker', { ...source, state: 'stale' as const }],
@@ -26,6 +26,7 @@ const views = [
   '#changes',
   '#routes?q=example',
   '#services?service=web',
+  '#services?service=api',
   '#routes?q=no',
 ]
 

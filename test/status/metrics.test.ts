@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { State, Turn } from '../../src/control/state.ts'
 import { createMetrics } from '../../src/status/metrics.ts'
-import { shopState, startingState, stateOf, stateTime } from '../support/states.ts'
+import { backendOf, runningState, shopState, startingState, stateOf, stateTime } from '../support/states.ts'
 
 const turn: Turn = {
   at: stateTime,
@@ -58,6 +58,37 @@ describe('metrics of heddle', () => {
     const samples = await samplesOf(stateOf({ notices: new Map([['journal', 'no space left on device']]) }))
     expect(samples.get('heddle_notices{subject="journal"}')).toBe(1)
     expect(samples.get('heddle_notices{subject="settings"}')).toBe(0)
+  })
+
+  it('name the service of every backend of HAProxy by the name it has there', async () => {
+    const namesOf = async (state: State) =>
+      [...(await samplesOf(state)).keys()].filter((name) => name.startsWith('heddle_backend_info'))
+    expect(await namesOf(shopState())).toEqual([])
+    expect(await namesOf(runningState())).toEqual([
+      'heddle_backend_info{backend="web",service="web"}',
+      'heddle_backend_info{backend=":spare3",service="api"}',
+      'heddle_backend_info{backend="old",service="old"}',
+    ])
+    const { running, decision } = runningState()
+    if (running === null || decision === null) throw new Error('expected a state of something that runs')
+    // one that goes, one of an odd service that goes, and what somebody else wrote into the maps
+    const strange: [string, string][] = [
+      ['gone:0a1b2c', ':spare4'],
+      [`x:${'0'.repeat(24)}`, ':spare5'],
+      ['a"} 1\nevil{a="b', ':spare6'],
+    ]
+    const evil = 'he said "no\u202e\n\\"'
+    const backends = new Map([['x:1', backendOf(evil, [], { id: 'x:1' })]])
+    const seats = new Map([...strange, ['x:1', ':spare7'] as const])
+    const state = {
+      ...runningState(),
+      running: { ...running, seats, servers: new Map() },
+      decision: { ...decision, model: { routes: [], backends } },
+    }
+    expect(await namesOf(state)).toEqual([
+      String.raw`heddle_backend_info{backend=":spare7",service="he said \"no\\u202e\\u000a\\\""}`,
+      'heddle_backend_info{backend=":spare4",service="gone"}',
+    ])
   })
 
   it('count the event streams of every endpoint', async () => {

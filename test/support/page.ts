@@ -3,6 +3,7 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from 'p
 import { onTestFinished } from 'vitest'
 import { findChromium } from '../../scripts/tools.mjs'
 import type { State } from '../../src/control/state.ts'
+import type { HaproxySockets } from '../../src/haproxy/worker.ts'
 import type { StatusLimits } from '../../src/status/server.ts'
 import { atEnd, ownAddress } from './haproxy.ts'
 import { published, statusServer } from './status-server.ts'
@@ -40,15 +41,19 @@ export interface StatusSite {
   readonly close: () => Promise<void>
 }
 
-/** `at` is the URL of one that was closed: it is back. Else an address of its own, so that nobody takes it meanwhile. */
+/**
+ * `at` is the URL of one that was closed: it is back. Else an address of its own, so that nobody takes it meanwhile. `sockets` are
+ * of the HAProxy that is asked for sessions.
+ */
 export async function statusSite(
   first: State,
   at: string | null = null,
   limits: Partial<StatusLimits> = {},
+  sockets?: HaproxySockets,
 ): Promise<StatusSite> {
   const asked: string[] = []
   const { state, subscribe, publish } = published(first)
-  const app = statusServer(state, { subscribe, limits })
+  const app = statusServer(state, { subscribe, limits }, sockets)
   app.server.on('request', ({ url = '' }) => asked.push(url))
   const host = at === null ? ownAddress() : new URL(at).hostname
   await app.listen({ host, port: at === null ? 0 : Number(new URL(at).port) })
