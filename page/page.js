@@ -411,24 +411,21 @@ function shortList(instances, key, isFoundItself) {
   )
 }
 
-/** What HAProxy has, which may lag behind or be somebody else's doing: only a difference is spelled out. */
+/** What HAProxy has may lag behind, or be somebody else's doing: only a difference is spelled out. */
 function liveText({ state, weight, live }) {
-  if (live === null) return [element('span.quiet', '–')]
-  const isSame = live.state === state || (state === 'drain' && live.weight === 0)
+  if (live === null) return element('span.quiet', '–')
+  const isOther = live.state !== state && !(state === 'drain' && live.weight === 0)
   const isHeavier = weight !== null && live.weight !== weight
-  return [
-    isSame ? element('span.quiet', 'the same') : stateMark(live.state),
-    isHeavier ? element('span.warn', ` weight ${figure(live.weight)}`) : null,
-  ]
+  if (!isOther && !isHeavier) return element('span.quiet', 'the same')
+  const parts = [isOther ? stateMark(live.state) : null, isHeavier ? `weight ${figure(live.weight)}` : null]
+  return element('span.warn', parts[0], isOther && isHeavier ? ' ' : null, parts[1])
 }
 
 function sessionText(live) {
   const { sessions = null, queue, total } = live ?? {}
-  if (sessions === null) return [element('span.quiet', '–')]
-  return [
-    element('span', { title: `${figure(total)} since this worker started` }, figure(sessions)),
-    queue > 0 ? element('span.warn', `, ${figure(queue)} waiting`) : null,
-  ]
+  if (sessions === null) return element('span.quiet', '–')
+  const waiting = queue > 0 ? element('span.warn', `, ${figure(queue)} waiting`) : null
+  return element('span', { title: `${figure(total)} since this worker started` }, figure(sessions), waiting)
 }
 
 function remarksOf({ backup = false, health = 'passing', isCorrected = false, why }) {
@@ -619,7 +616,7 @@ function sessionsRemark(instances) {
   const told = instances.map(({ live }) => live?.sessions ?? null).filter((sessions) => sessions !== null)
   if (told.length === 0) return null
   const sum = told.reduce((all, sessions) => all + sessions, 0)
-  return element('span.remark.quiet', sum === 0 ? 'idle' : plural(sum, 'session'))
+  return element('span.remark.quiet', sum === 0 ? 'idle' : plural(sum, 'session').replace(' ', '\u00a0'))
 }
 
 function serviceDetails({ routes, backends, instances, problems }) {

@@ -105,8 +105,8 @@ export type ProblemView = z.infer<typeof problemView>
 
 /** What the running HAProxy has of an instance. In several backends: the state that lets the least through, and all sessions. */
 export const liveServerView = z.object({
-  state: z.enum(serverStates).describe('as last read back'),
-  weight: z.int().describe('as last read back'),
+  state: z.enum(serverStates),
+  weight: z.int(),
   sessions: count.nullable().describe('requests and tunnels that run on it now; null: not asked, or not told'),
   total: count.nullable().describe('all it has had since this worker started'),
   queue: count.nullable().describe('requests that wait for it'),

@@ -16,6 +16,8 @@ import { writeSnapshot } from '../support/snapshots.ts'
 const [prometheus, promtool] = [findPrometheus() ?? '', findPromtool() ?? '']
 const read = (name: string) => readFileSync(new URL(`../../prometheus/${name}`, import.meta.url), 'utf8')
 
+const operations = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8')
+
 /** A heddle that follows a change or two and asks for a token. */
 async function edge() {
   const [web, other] = [await httpServer({ name: 'web' }), await httpServer({ name: 'other' })]
@@ -71,6 +73,11 @@ describe.skipIf(prometheus === '' || promtool === '')('Prometheus', () => {
     expect(await watching.query('heddle_haproxy_up')).toMatchObject([{ value: 1 }])
     expect(await watching.query('count({__name__=~"haproxy_server_.*"})')).toEqual([])
     expect(await watching.query('haproxy_backend_active_servers{proxy="web"}')).toMatchObject([{ value: 1 }])
+    const [, join = ''] = /```promql\n(sum by \(service\)[^`]*)```/.exec(operations) ?? []
+    await until(async () => {
+      const [one, ...more] = await watching.query(join.replace('[5m]', '[30s]'))
+      return one?.labels['service'] === 'web' && more.length === 0
+    })
     expect(JSON.stringify(await watching.get('rules'))).toContain('HeddleNotReady')
     await until(async () => (await watching.query('ALERTS')).length === 0)
 
