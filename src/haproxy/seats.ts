@@ -19,7 +19,7 @@ export function seatsOf(maps: ReadonlyMap<string, ReadonlyMap<string, string>>):
 
 /** Whether a text can be the name of a section, and so be part of a command. */
 export function isSectionName(text: string): boolean {
-  return /^:?[\w.-][\w.:-]{0,99}$/.test(text)
+  return /^:?[\w.-](?:[\w.:-]{0,98}[\w.-])?$/.test(text)
 }
 
 /** The section of a backend. */

@@ -14,8 +14,11 @@ describe('sessions of servers', () => {
     await startHaproxy(folder)
   })
 
-  it('are told by section and server, whatever a section is called', async () => {
-    const { sections, why } = await loadReader(() => folder)([...names, 'empty'])
+  it.each([
+    ['one after the other', 100],
+    ['all at once', 0],
+  ])('are told by section and server, whatever a section is called, %s', async (_how, mostSingly) => {
+    const { sections, why } = await loadReader(() => folder, { mostSingly })([...names, 'empty'])
     expect(why).toBeNull()
     expect(sections).toEqual(
       new Map([
@@ -36,7 +39,7 @@ describe('sessions of servers', () => {
     expect(sections.get('5') ?? new Map()).toEqual(new Map())
   })
 
-  it.each(['web 4 -1', 'web;show info', 'web\nshow info', '', ':', '<<'])(
+  it.each(['web 4 -1', 'web;show info', 'web\nshow info', '', ':', '-1:', '<<'])(
     'of %j are not asked for',
     async (section) => {
       expect(await loadReader(() => folder)([section])).toEqual({
