@@ -37,7 +37,7 @@ export interface LoadLimits {
   readonly mostSingly: number
 }
 
-const defaultLimits: LoadLimits = { within: 2_000, shared: 1_000, mostSingly: 1_000 }
+const defaultLimits: LoadLimits = { within: 2_000, shared: 1_000, mostSingly: 200 }
 
 type Told = { readonly ok: true; readonly loads: SectionLoads } | Silence
 type Table = { readonly ok: true; readonly sections: Loads['sections'] } | Silence
