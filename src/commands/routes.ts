@@ -7,7 +7,11 @@ const marks = { prefix: '', exact: '$', raw: '*' } as const
 const mostAddresses = 4
 
 /** Shows the route table. */
-export async function routes(view: View, options: { readonly json: boolean }, io: Io): Promise<ExitCode> {
+export async function routes(
+  view: Pick<View, 'routes'>,
+  options: { readonly json: boolean },
+  io: Pick<Io, 'stdout' | 'stderr' | 'isColoured'>,
+): Promise<ExitCode> {
   const all = await view.routes()
   io.stdout(options.json ? `${JSON.stringify(all, null, 2)}\n` : printRoutes(all, io))
   if (all.length === 0 && !options.json)
@@ -15,7 +19,7 @@ export async function routes(view: View, options: { readonly json: boolean }, io
   return exitCodes.done
 }
 
-function printRoutes(all: readonly RouteView[], io: Io): string {
+function printRoutes(all: readonly RouteView[], io: Pick<Io, 'isColoured'>): string {
   const paint = painter(io.isColoured)
   const header = ['HOST', 'PATH', 'SERVICE', 'UP', 'INSTANCES', 'OPTIONS']
   const rows = all.map((route) => [

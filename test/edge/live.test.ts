@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { explain } from '../../src/commands/explain.ts'
+import { routes as listRoutes } from '../../src/commands/routes.ts'
 import { loadReader } from '../../src/haproxy/loads.ts'
 import { explainRequest } from '../../src/status/explain.ts'
 import { routeView, serviceView } from '../../src/status/views.ts'
@@ -93,6 +94,10 @@ describe('while requests run', () => {
       ['api', section],
       ['web', null],
     ])
+    const printed: string[] = []
+    const io = { isColoured: false, stdout: (text: string) => printed.push(text), stderr: () => {} }
+    await listRoutes({ routes: async () => routes }, { json: false }, io)
+    expect(printed.join('')).toMatch(/^api\.example .* \[in :spare\d+ until the next reload\]$/m)
     const { live, ...wanted } = await explained('http://api.example/x')
     expect(wanted).toMatchObject({ backend: 'api', section })
     expect(live).toMatchObject({ backend: 'api', section, differs: false, servers: [{ sessions: 1, weight: 1 }] })
