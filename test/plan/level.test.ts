@@ -58,6 +58,7 @@ function started(loaded: Model, candidate: Candidate): Worker {
     sections,
     maps: new Map([...candidate.maps, ['seats.map', new Map<string, string>()]]),
     busy: new Set(),
+    closed: new Set(),
   }
 }
 
@@ -75,6 +76,7 @@ const anyMeddling = fc.oneof(
     }),
   }),
   fc.record({ what: fc.constant('entry' as const), key: fc.constantFrom('*/', '*/x', '*/q'), section: fc.nat(9) }),
+  fc.record({ what: fc.constant('frontend' as const), section: fc.nat(9) }),
   fc.record({ what: fc.constant('busy' as const), section: fc.nat(9), last: fc.integer({ min: 1, max: 5 }) }),
 )
 type Meddling = typeof anyMeddling extends fc.Arbitrary<infer T> ? T : never
@@ -83,6 +85,7 @@ function meddledWith(worker: Worker, meddling: Meddling): Worker {
   const names = [...worker.sections.keys()]
   const section = names[meddling.section % names.length]
   if (section === undefined) return worker
+  if (meddling.what === 'frontend') return { ...worker, closed: new Set([':http']) }
   if (meddling.what === 'busy')
     return { ...worker, busy: new Set([...worker.busy, `${section}/${server(meddling.last).name}`]) }
   if (meddling.what === 'entry') {

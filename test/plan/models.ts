@@ -112,6 +112,7 @@ export function runningOf(loaded: Model, candidate: Candidate): Running {
     revision: candidate.hash,
     seats: new Map(),
     servers: new Map(servers),
+    closed: new Set(),
     maps: candidate.maps,
   }
 }

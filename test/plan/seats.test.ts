@@ -12,7 +12,8 @@ const running = runningOf(now, installed)
 
 /** Who gets which spare when these backends come, and who has one then. */
 function seat(backends: readonly Backend[], change: Partial<Running> = {}, parts = installed.parts) {
-  const { seats, steps } = planSeats({ ...running, ...change }, model([web, ...backends]), parts, parts)
+  const wanted = model([web, ...backends])
+  const { seats, steps } = planSeats({ ...running, ...change }, wanted, parts, [...wanted.backends.keys()])
   return {
     seats: Object.fromEntries(seats),
     given: steps.map((step) => (step.do === 'seat' ? `${step.backend} in ${step.spare}` : step.do)),
@@ -84,7 +85,7 @@ describe('a backend that has no section', () => {
   it('gets none of a configuration without seats.map, or of one that is not known', () => {
     expect(seat([backend('api', [])], { seats: null }).given).toEqual([])
     const wanted = model([web, backend('api', [])])
-    expect(planSeats(running, wanted, null, installed.parts).steps).toEqual([])
+    expect(planSeats(running, wanted, null, ['api']).steps).toEqual([])
   })
 })
 

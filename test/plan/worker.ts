@@ -9,12 +9,14 @@ export interface Worker {
   readonly sections: ReadonlyMap<string, ReadonlyMap<string, RunningServer>>
   /** With seats.map, unless its configuration has none. */
   readonly maps: ReadonlyMap<string, ReadonlyMap<string, string>>
+  /** Frontends that take no connections. */
+  readonly closed: ReadonlySet<string>
   /** Servers with requests that go on until they are ended, as `section/name`. */
   readonly busy: ReadonlySet<string>
 }
 
 /** What it tells when all of it is read back. */
-export function observed({ structure, sections, maps }: Worker): Running {
+export function observed({ structure, sections, maps, closed }: Worker): Running {
   const seats = seatsOf(maps)
   const listed = new Map([...sections].filter(([, servers]) => servers.size > 0))
   return {
@@ -24,6 +26,7 @@ export function observed({ structure, sections, maps }: Worker): Running {
     revision: maps.get('revision.map')?.get('revision') ?? '',
     seats,
     servers: unseatedServers(listed, seats),
+    closed,
     maps: unseatedMaps(maps, seats),
   }
 }
@@ -42,6 +45,8 @@ export function afterStep(worker: Worker, step: Step): Worker {
     }
     return after
   }
+  if (step.do === 'open')
+    return { ...worker, closed: new Set([...worker.closed].filter((one) => one !== step.frontend)) }
   const section = sectionOf(step.backend)
   const servers = new Map(worker.sections.get(section))
   if (!worker.sections.has(section)) throw new Error(`No such backend ${section}.`)
@@ -64,7 +69,7 @@ export function afterStep(worker: Worker, step: Step): Worker {
   return { ...worker, busy, sections: new Map([...worker.sections, [section, servers]]) }
 }
 
-function change(server: RunningServer, step: Exclude<Step, { do: 'add' | 'map' | 'seat' }>): RunningServer {
+function change(server: RunningServer, step: Exclude<Step, { do: 'add' | 'map' | 'seat' | 'open' }>): RunningServer {
   switch (step.do) {
     case 'weigh':
       return { ...server, weight: step.weight }

@@ -65,6 +65,7 @@ const others: Readonly<Record<string, string>> = {
   'apply.reloadEvery': '99s',
   'apply.tidy.quiet': '99s',
   'apply.tidy.longest': '99h',
+  'apply.verify': '99s',
   'apply.persist': '99s',
   'guard.window': '99s',
   'guard.hold': '99s',

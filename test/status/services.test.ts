@@ -13,7 +13,7 @@ const running = (backends: Readonly<Record<string, readonly (readonly [string, S
     id,
     new Map(all.map(([name, state, weight]) => [name, { state, weight, address: name, words: '' }])),
   ])
-  const nothing = { pid: 1, version: '2.6.12', structure: '', revision: '', maps: new Map() }
+  const nothing = { pid: 1, version: '2.6.12', structure: '', revision: '', closed: new Set<string>(), maps: new Map() }
   return { ...nothing, seats: new Map([['web:0a0b0c', ':spare2']]), servers: new Map(servers) }
 }
 const loads = (sections: Readonly<Record<string, Readonly<Record<string, ServerLoad>>>>) =>

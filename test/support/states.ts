@@ -186,6 +186,7 @@ export function stateOf(more: Partial<State> = {}): State {
       version: '2.6.12-1+deb12u4',
       pid: 4242,
       oldWorkers: 0,
+      spares: { free: 19, taken: 1 },
       reloads: { success: 1, failure: 0 },
       error: null,
     },
@@ -311,6 +312,7 @@ export function runningState(more: Partial<State> = {}): State {
     structure: '000000000000',
     revision: '0f1e2d3c4b5a',
     seats: new Map([['api:1a2b3c', ':spare3']]),
+    closed: new Set(),
     servers: new Map([
       // the last one is leaving
       ['web', servers(['10.2.1.5:8080', 'ready', 1], ['10.2.2.6:8080', 'drain', 1], ['10.2.2.7:8080', 'maint', 1])],
