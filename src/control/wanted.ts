@@ -10,6 +10,8 @@ import type { Candidate, Decision, Memory, Model, ModelSettings, Problem, Render
 export interface Wanted {
   /** Null until every source has spoken once. */
   readonly decision: Decision | null
+  /** What it was made of. */
+  readonly decided: Decided | null
   /** The newest set of files that could be rendered, with the model they were made from; null: none could. */
   readonly made: Made | null
   /** What was rendered last, with or without success. */
@@ -23,19 +25,49 @@ export interface Made {
   readonly model: Model
 }
 
+interface Decided {
+  readonly world: World
+  readonly memory: Memory
+  readonly settings: ModelSettings
+}
+
 interface Rendered {
   readonly model: Model
   readonly templates: Templates
   readonly settings: RenderSettings
 }
 
-export const nothingWanted: Wanted = { decision: null, made: null, rendered: null, fault: null }
+export const nothingWanted: Wanted = { decision: null, decided: null, made: null, rendered: null, fault: null }
 
 /** The same with a decision on the newest world. Equal parts keep their identity, so that nothing is done about them again. */
 export function decideAnew(before: Wanted, world: World, memory: Memory, settings: ModelSettings): Wanted {
+  const decided = { world, memory, settings }
+  if (isDecided(before, decided)) return before
   const decision = attempt(() => decide(world, memory, settings))
-  if (typeof decision === 'string') return { ...before, fault: decision }
-  return { ...before, fault: null, decision: before.decision === null ? decision : keepSame(before.decision, decision) }
+  if (typeof decision === 'string') return { ...before, decided, fault: decision }
+  const kept = before.decision === null ? decision : keepSame(before.decision, decision)
+  return { ...before, decided, fault: null, decision: kept }
+}
+
+/** Deciding once more would give the same: nothing new was seen, remembered or set, and no deadline has come. */
+function isDecided({ decision, decided, fault }: Wanted, { world, memory, settings }: Decided): boolean {
+  if (decision === null || decided === null || fault !== null) return false
+  const isSame = decided.memory === memory && decision.memory === memory && decided.settings === settings
+  return isSame && isSameWorld(decided.world, world) && (decision.wakeAt === null || world.at < decision.wakeAt)
+}
+
+/** But for when it was seen. */
+function isSameWorld(before: World, world: World): boolean {
+  const { at: _at, catalog, engines, weave, unreachable, ...more } = world
+  // a field that is new to World is a type error here
+  const nothing: Record<string, never> = more
+  return (
+    before.catalog === catalog &&
+    before.engines === engines &&
+    before.weave === weave &&
+    before.unreachable === unreachable &&
+    Object.keys(nothing).length === 0
+  )
 }
 
 /** The same with the files of its model, unless they are there. A template that fails on it keeps the former ones. */
