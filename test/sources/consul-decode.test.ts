@@ -8,6 +8,7 @@ import {
   decodeNodeName,
   decodeNodeServices,
   decodeNodes,
+  decodeRegistered,
   decodeServices,
   joinNode,
   keepUnchanged,
@@ -98,7 +99,9 @@ describe('an instance', () => {
     const decoded = decodeChecks(checks)
     if (services === null || services === 'gone' || decoded === null) throw new Error('expected both to be read')
     const own = checks.filter(({ ServiceID }) => ServiceID !== 'other')
-    expect(joinNode(services, decoded, 'heddle')).toEqual(decodeHealthEntries([{ ...entry, Checks: own }], 'heddle'))
+    expect(joinNode(decodeRegistered(services, 'heddle'), decoded)).toEqual(
+      decodeHealthEntries([{ ...entry, Checks: own }], 'heddle'),
+    )
   })
 
   it('comes in byte order of keys, also beyond the basic plane', () => {
@@ -195,7 +198,8 @@ describe('a list', () => {
         decodeServices(body)
         decodeNodeName(body)
         const [services, checks] = [decodeNodeServices(body), decodeChecks([body])]
-        if (services !== null && services !== 'gone' && checks !== null) joinNode(services, checks, 'heddle')
+        if (services !== null && services !== 'gone' && checks !== null)
+          joinNode(decodeRegistered(services, 'heddle'), checks)
         decodeHealthEntries([body, { Node: node, Service: body }, { Node: body, Service: service }], 'heddle')
       }),
     )

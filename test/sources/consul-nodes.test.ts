@@ -141,14 +141,16 @@ describe('the two answers about a node are of one moment:', () => {
   it('nor one that is registered after the checks were read, and before the services', async () => {
     const consul = await fakeConsul()
     consul.register(shop('a'))
+    consul.register(shop('x', { status: 'warning' }))
     const source = watchConsul(consul)
     await source.fresh()
     await quiet(consul, 3)
-    // the checks of a are read, then b comes, then the services are read
+    // the checks are read, which lack that of x, then b comes, then it is seen whether x is still registered
     const isSingle = ({ path, index }: Asked) => path === services && index === null
     justBefore(consul, isSingle, () => consul.register(shop('b', { status: 'critical' })))
-    consul.setCheck('host1', { id: 'check:a', service: 'a', status: 'warning' })
-    await eventually(() => expect(source.health()).toEqual({ 'host1/a': 'warning', 'host1/b': 'critical' }))
+    consul.removeCheck('host1', 'check:x')
+    const wanted = { 'host1/a': 'passing', 'host1/b': 'critical', 'host1/x': 'passing' }
+    await eventually(() => expect(source.health()).toEqual(wanted))
     expect(source.healthsOf('host1/b')).toEqual(['critical'])
   })
 
@@ -164,7 +166,7 @@ describe('the two answers about a node are of one moment:', () => {
       consul.deregister('host1', 'b')
       consul.register(shop('b', { port: 2, status: 'critical' }))
     })
-    consul.setCheck('host1', { id: 'check:a', service: 'a', status: 'passing' })
+    consul.removeCheck('host1', 'check:a')
     await eventually(() => expect(source.health()).toEqual({ 'host1/a': 'passing', 'host1/b': 'critical' }))
     const seen = source.reports.flatMap(({ value }) => value?.partitions.get('host1')?.value ?? [])
     expect(seen.filter(({ id, port, health }) => id === 'b' && port === 2 && health === 'passing')).toEqual([])
@@ -180,7 +182,7 @@ describe('the two answers about a node are of one moment:', () => {
     // the services are read with b, then it goes, then the checks are read
     const isSingle = ({ path, index }: Asked) => path === checks && index === null
     justBefore(consul, isSingle, () => consul.deregister('host1', 'b'))
-    consul.register(shop('c'))
+    consul.register({ node: 'host1', id: 'c', service: 'shop' })
     await eventually(() => expect(source.health()).toEqual({ 'host1/a': 'passing', 'host1/c': 'passing' }))
     expect(source.healthsOf('host1/b')).toEqual(['critical'])
   })
@@ -199,6 +201,22 @@ describe('the two answers about a node are of one moment:', () => {
     expect(consul.requests.length - asked).toBeLessThanOrEqual(4)
   })
 
+  it('a check that turns, and an instance that leaves, need no reading of the other half', async () => {
+    const consul = await fakeConsul()
+    for (const id of ['a', 'b', 'c']) consul.register(shop(id))
+    const source = watchConsul(consul)
+    await source.fresh()
+    await quiet(consul, 3)
+    const asked = consul.requests.length
+    consul.setCheck('host1', { id: 'check:a', service: 'a', status: 'critical' })
+    await eventually(() => expect(source.health()).toMatchObject({ 'host1/a': 'critical' }))
+    await quiet(consul, 3)
+    // the next blocking query
+    expect(consul.requests.slice(asked).map(({ path }) => path)).toEqual([checks])
+    consul.deregister('host1', 'b')
+    await eventually(() => expect(source.health()).toEqual({ 'host1/a': 'critical', 'host1/c': 'passing' }))
+  })
+
   it('a pair of which one half fails is not published', async () => {
     const consul = await fakeConsul()
     consul.register(shop('a'))
@@ -206,11 +224,11 @@ describe('the two answers about a node are of one moment:', () => {
     await source.fresh()
     await quiet(consul, 3)
     consul.setFault(({ path }, response) => path === checks && response.writeHead(500).end() !== undefined)
-    consul.register(shop('b', { status: 'critical' }))
+    // without a check, which would come by the other query
+    consul.register({ node: 'host1', id: 'b', service: 'shop' })
     await eventually(() => expect(source.partition('host1')).toMatchObject({ evidence: 'stale', value: [{ id: 'a' }] }))
     consul.setFault(null)
-    await eventually(() => expect(source.health()).toEqual({ 'host1/a': 'passing', 'host1/b': 'critical' }))
-    expect(source.healthsOf('host1/b')).toEqual(['critical'])
+    await eventually(() => expect(source.health()).toEqual({ 'host1/a': 'passing', 'host1/b': 'passing' }))
     await source.fresh()
   })
 })

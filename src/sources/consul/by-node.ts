@@ -1,9 +1,17 @@
-import { isDeepStrictEqual } from 'node:util'
 import type { Instance } from '../../types.ts'
 import { type Answer, type Failure, failure } from './answer.ts'
 import { followQuery, type Query, type Told } from './blocking-query.ts'
 import type { Client, Read } from './client.ts'
-import { type Checks, decodeChecks, decodeNodeServices, decodeNodes, joinNode, type NodeServices } from './decode.ts'
+import {
+  type Checks,
+  decodeChecks,
+  decodeNodeServices,
+  decodeNodes,
+  decodeRegistered,
+  isSameChecks,
+  joinNode,
+  type Registered,
+} from './decode.ts'
 import { type PartitionView, partitionView } from './partition-view.ts'
 import { followListing, type Listing, type Scheme } from './scheme.ts'
 import { fateOfPartition, type RegistryRead } from './visibility.ts'
@@ -13,8 +21,9 @@ import { fateOfPartition, type RegistryRead } from './visibility.ts'
  * the catalog, and a node that fails is one wake-up.
  *
  * The two answers are of different moments, and a service without checks counts as passing. So they are published in
- * pairs: after a wake-up of one query the other is read once, and a pair in which the later answer shows that the
- * earlier one is out of date is completed by reading that again.
+ * pairs: where what has come tells of services or of lost checks that the other answer may be too old for, that is read once
+ * more, and a pair in which the later answer shows that the earlier one is out of date is completed by reading that again.
+ * Most changes (a check turns, an instance leaves) need no such reading.
  */
 
 export async function followNodes(scheme: Scheme, signal: AbortSignal): Promise<void> {
@@ -56,7 +65,7 @@ interface Endpoint<T> {
 
 interface Pair {
   readonly kind: 'pair'
-  readonly services: Taken<NodeServices>
+  readonly services: Taken<Registered>
   readonly checks: Taken<Checks>
 }
 
@@ -67,16 +76,24 @@ async function followNode(scheme: Scheme, name: string, signal: AbortSignal): Pr
   const { client, table, prefix, filter, random } = scheme
   const registry: RegistryRead = { of: 'catalog/node', name, filter }
   const view = partitionView(scheme, registry, signal)
-  const services = endpoint(client, registry, decodeNodeServices, signal)
+  let known: Pair | null = null
+  const decodeServices = (body: unknown) => {
+    const found = decodeNodeServices(body)
+    return found === null || found === 'gone' ? found : decodeRegistered(found, prefix, known?.services.value)
+  }
+  const services = endpoint(client, registry, decodeServices, signal)
   const checks = endpoint(client, { of: 'health/node', name }, decodeChecks, signal)
   const inTurn = sequence()
-  let known: Pair | null = null
   let checksFollowed: Promise<void> | null = null
 
   async function onServices(told: Told): Promise<Outcome> {
     const taken = services.take(told.answer)
     if (taken.kind !== 'taken') return taken
-    if (known !== null && view.isWhole() && tellsNothing(taken, known.services, told)) return { kind: 'known' }
+    if (known !== null && view.isWhole()) {
+      if (tellsNothing(taken, known.services, told, (a, b) => a === b)) return { kind: 'known' }
+      const pair: Pair = { kind: 'pair', services: taken, checks: known.checks }
+      if (isComplete(pair, told) && !lacksChecks(known, pair)) return pair
+    }
     const found = await checks.once(told.isResync)
     if (found.kind !== 'taken') return found
     const first: Pair = { kind: 'pair', services: taken, checks: found }
@@ -86,7 +103,12 @@ async function followNode(scheme: Scheme, name: string, signal: AbortSignal): Pr
   async function onChecks(told: Told): Promise<Outcome> {
     const taken = checks.take(told.answer)
     if (taken.kind !== 'taken') return taken
-    if (known === null || (view.isWhole() && tellsNothing(taken, known.checks, told))) return { kind: 'known' }
+    if (known === null) return { kind: 'known' }
+    if (view.isWhole()) {
+      if (tellsNothing(taken, known.checks, told, isSameChecks)) return { kind: 'known' }
+      const pair: Pair = { kind: 'pair', services: known.services, checks: taken }
+      if (isComplete(pair, told) && !hasLostChecks(known, pair)) return pair
+    }
     const found = await services.once(told.isResync)
     if (found.kind !== 'taken') return found
     const first: Pair = { kind: 'pair', services: found, checks: taken }
@@ -108,7 +130,7 @@ async function followNode(scheme: Scheme, name: string, signal: AbortSignal): Pr
         const before = known
         known = outcome
         const { services, checks } = outcome
-        const shown = joinNode(services.value, checks.value, prefix).filter(isShown(checks, before, view))
+        const shown = joinNode(services.value, checks.value).filter(isShown(checks, before, view))
         return view.show(query, shown, services.isFiltered || checks.isFiltered)
       }
     }
@@ -148,11 +170,11 @@ async function followNode(scheme: Scheme, name: string, signal: AbortSignal): Pr
  * registered when the checks were read; null when the checks are the later half.
  */
 async function settle(
-  services: Endpoint<NodeServices>,
+  services: Endpoint<Registered>,
   checks: Endpoint<Checks>,
   known: Pair | null,
   first: Pair,
-  before: Taken<NodeServices> | null,
+  before: Taken<Registered> | null,
   isResync: boolean,
 ): Promise<Pair | Nothing> {
   let next = first
@@ -207,9 +229,20 @@ function sequence(): <T>(work: () => Promise<T>) => Promise<T> {
 }
 
 /** The answer is what is known, or was overtaken by a later one while it waited for its turn. */
-function tellsNothing<T>(taken: Taken<T>, known: Taken<T>, told: Told): boolean {
+function tellsNothing<T>(taken: Taken<T>, known: Taken<T>, told: Told, isSame: (a: T, b: T) => boolean): boolean {
   const isOvertaken = taken.index !== null && known.index !== null && taken.index < known.index
-  return (isOvertaken && !told.isResync) || isDeepStrictEqual(taken.value, known.value)
+  return (isOvertaken && !told.isResync) || isSame(taken.value, known.value)
+}
+
+/** Nothing of it is hidden, or has to be made sure of. */
+function isComplete({ services, checks }: Pair, told: Told): boolean {
+  return !services.isFiltered && !checks.isFiltered && !told.isResync
+}
+
+/** A service is new, and the checks are of a moment before it was registered. */
+function lacksChecks(known: Pair, { services, checks }: Pair): boolean {
+  const isAsNew = services.index !== null && checks.index !== null && checks.index >= services.index
+  return !isAsNew && hasNewService(known.services, services)
 }
 
 /** False for what would pass only because ACLs hide its checks: they go by the service's name, the services by their ids. */
@@ -224,14 +257,11 @@ function isShown(checks: Taken<Checks>, before: Pair | null, view: PartitionView
 function hasLostChecks(known: Pair | null, next: Pair): boolean {
   if (known === null) return false
   const { ofServices } = next.checks.value
-  const { services } = next.services.value
+  const services = next.services.value
   return [...known.checks.value.ofServices.keys()].some((id) => !ofServices.has(id) && services.has(id))
 }
 
 /** A service was registered in between: the earlier answer may lack its checks. */
-function hasNewService(earlier: Taken<NodeServices>, later: Taken<NodeServices>): boolean {
-  return [...later.value.services].some(([id, service]) => {
-    const before = earlier.value.services.get(id)
-    return before === undefined || before.CreateIndex !== service.CreateIndex
-  })
+function hasNewService(earlier: Taken<Registered>, later: Taken<Registered>): boolean {
+  return [...later.value].some(([id, { createIndex }]) => earlier.value.get(id)?.createIndex !== createIndex)
 }

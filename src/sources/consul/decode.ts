@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from 'node:util'
 import { containerMetaKeys, containerTag } from '../../addresses/identity.ts'
+import { sameEntries, sameItems } from '../../same.ts'
 import type { Health, Instance } from '../../types.ts'
 
 /**
@@ -118,19 +118,71 @@ export function decodeChecks(body: unknown): Checks | null {
   return { ofNode, ofServices }
 }
 
-/** The instances of a node, in byte order of keys. */
-export function joinNode(services: NodeServices, checks: Checks, prefix: string): readonly Instance[] {
-  const instances: Instance[] = []
-  for (const [id, service] of services.services) {
-    const instance = decodeService(services.node, services.address, service, healthOf(id, checks), prefix)
-    if (instance !== null) instances.push(instance)
-  }
-  return inOrder(instances)
+/** Instances by service id, in byte order of keys, as if all of them passed. */
+export type Registered = ReadonlyMap<string, Instance>
+
+/** What is registered on a node; those that are equal to one of `before` keep its identity, and so does all of it. */
+export function decodeRegistered(
+  { node, address, services }: NodeServices,
+  prefix: string,
+  before: Registered = new Map(),
+): Registered {
+  const instances = [...services.values()].flatMap((service) => {
+    return decodeService(node, address, service, 'passing', prefix) ?? []
+  })
+  const kept = keepUnchanged([...before.values()], inOrder(instances))
+  const registered = new Map(kept.map((instance) => [instance.id, instance]))
+  return sameEntries(before, registered) ? before : registered
+}
+
+const variants = new WeakMap<Instance, Map<Health, Instance>>()
+
+/** The instances of a node, in byte order of keys. An instance whose health is as before is the same object as before. */
+export function joinNode(registered: Registered, checks: Checks): readonly Instance[] {
+  return [...registered.values()].map((instance) => {
+    const health = healthOf(instance.id, checks)
+    if (health === instance.health) return instance
+    const known = variants.get(instance) ?? new Map<Health, Instance>()
+    variants.set(instance, known)
+    const variant = known.get(health) ?? { ...instance, health }
+    known.set(health, variant)
+    return variant
+  })
 }
 
 /** Byte order of keys. */
 export function inOrder(instances: readonly Instance[]): readonly Instance[] {
-  return [...instances].sort(byKey)
+  const isInOrder = instances.every((instance, at) => {
+    const before = instances[at - 1]
+    return before === undefined || byKey(before, instance) <= 0
+  })
+  return isInOrder ? instances : [...instances].sort(byKey)
+}
+
+/** True when they differ in nothing. */
+function isSameInstance(a: Instance, b: Instance): boolean {
+  return (
+    a === b ||
+    (a.key === b.key &&
+      a.node === b.node &&
+      a.nodeAddress === b.nodeAddress &&
+      a.id === b.id &&
+      a.service === b.service &&
+      a.address === b.address &&
+      a.port === b.port &&
+      a.weaveAddress === b.weaveAddress &&
+      a.health === b.health &&
+      a.weights.passing === b.weights.passing &&
+      a.weights.warning === b.weights.warning &&
+      a.createIndex === b.createIndex &&
+      sameItems(a.tags, b.tags) &&
+      sameEntries(a.meta, b.meta))
+  )
+}
+
+/** True when two answers tell the same of all checks. */
+export function isSameChecks(a: Checks, b: Checks): boolean {
+  return a.ofNode === b.ofNode && sameEntries(a.ofServices, b.ofServices)
 }
 
 /** `next` with every instance that is equal to one of `previous` replaced by that; `previous` itself when all are. */
@@ -138,7 +190,7 @@ export function keepUnchanged(previous: readonly Instance[], next: readonly Inst
   const known = new Map(previous.map((instance) => [instance.key, instance]))
   const kept = next.map((instance) => {
     const before = known.get(instance.key)
-    return before !== undefined && isDeepStrictEqual(before, instance) ? before : instance
+    return before !== undefined && isSameInstance(before, instance) ? before : instance
   })
   const isSame = kept.length === previous.length && kept.every((instance, position) => instance === previous[position])
   return isSame ? previous : kept
