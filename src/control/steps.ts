@@ -1,5 +1,5 @@
 import { type BackoffLimits, backoff } from '../backoff.ts'
-import { openSession, type Session } from '../haproxy/runtime.ts'
+import { type OpenedSession, openSession, type Session } from '../haproxy/runtime.ts'
 import { takeLeave } from '../plan/leaving.ts'
 import { plan } from '../plan/plan.ts'
 import { mapFiles } from '../render/maps.ts'
@@ -48,12 +48,13 @@ export async function takeSteps(
       const steps = dueSteps(known)
       const { running } = known.sight
       if (steps.length === 0 || running === null || signal.aborted) return
-      if (session === null) {
-        const opened = await openSession(parts.target.sockets, running, { signal })
-        if (opened.kind === 'failed') return noteFailure(known, made, opened.why)
-        session = opened.session
-      }
+      const opening: Promise<OpenedSession> | null =
+        session === null ? openSession(parts.target.sockets, running, { signal }) : null
       if (isRevision(steps)) await recordSteps(parts, known, made, round === 0 ? report.drift : [])
+      const opened: OpenedSession | null = await opening
+      if (opened?.kind === 'failed') return noteFailure(known, made, opened.why)
+      session ??= opened?.session ?? null
+      if (session === null) return
       const started = performance.now()
       const taken = await session.take(running, steps)
       report.durations.runtime = (report.durations.runtime ?? 0) + performance.now() - started

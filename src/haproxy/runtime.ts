@@ -30,6 +30,10 @@ export interface Session {
   readonly close: () => void
 }
 
+export type OpenedSession =
+  | { readonly kind: 'open'; readonly session: Session }
+  | { readonly kind: 'failed'; readonly why: string }
+
 /** With more than this touched, all of it is read back at once. */
 const manyTouched = 100
 
@@ -41,7 +45,7 @@ export async function openSession(
   sockets: HaproxySockets,
   running: Running,
   limits: CliLimits = {},
-): Promise<{ readonly kind: 'open'; readonly session: Session } | { readonly kind: 'failed'; readonly why: string }> {
+): Promise<OpenedSession> {
   const connection = await connectWorker(sockets, limits)
   if (!connection.ok) return { kind: 'failed', why: connection.why }
   const { runtime } = connection

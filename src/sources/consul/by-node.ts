@@ -1,4 +1,5 @@
-import type { Instance } from '../../types.ts'
+import { pause } from '../../backoff.ts'
+import type { Instance, Ms } from '../../types.ts'
 import { type Answer, type Failure, failure } from './answer.ts'
 import { followQuery, type Query, type Told } from './blocking-query.ts'
 import type { Client, Read } from './client.ts'
@@ -69,6 +70,8 @@ interface Pair {
   readonly checks: Taken<Checks>
 }
 
+/** Of the services' answer, when the checks have told that some have left. */
+const longestAfterChecks: Ms = 50
 /** After so many rereads a pair is taken as it is: the next wake-up completes it. */
 const mostRereads = 4
 
@@ -84,6 +87,7 @@ async function followNode(scheme: Scheme, name: string, signal: AbortSignal): Pr
   const services = endpoint(client, registry, decodeServices, signal)
   const checks = endpoint(client, { of: 'health/node', name }, decodeChecks, signal)
   const inTurn = sequence()
+  const servicesTold = bell()
   let checksFollowed: Promise<void> | null = null
 
   async function onServices(told: Told): Promise<Outcome> {
@@ -136,16 +140,30 @@ async function followNode(scheme: Scheme, name: string, signal: AbortSignal): Pr
     }
   }
 
+  /**
+   * Checks leave together with their service, and then the other query is just being answered: that costs less than reading it
+   * once more.
+   */
+  async function awaitServices({ answer, relapse }: Told): Promise<void> {
+    const taken = relapse === null ? checks.take(answer) : null
+    if (known === null || taken?.kind !== 'taken') return
+    if (hasLostChecks(known, { ...known, checks: taken })) await servicesTold.next(longestAfterChecks, signal)
+  }
+
   function query<T>(of: Endpoint<T>, from: bigint | null, onAnswer: (told: Told) => Promise<Outcome>): Query {
     return {
       read: of.read,
       from,
       interval: 0,
-      onAnswer: (told) =>
-        inTurn(async () => {
+      onAnswer: async (told) => {
+        if (of.read.of === 'health/node') await awaitServices(told)
+        const taken = await inTurn(async () => {
           const { relapse } = told
           return publish(of.read.of, relapse === null ? await onAnswer(told) : { kind: 'relapsed', why: relapse })
-        }),
+        })
+        if (of.read.of === 'catalog/node') servicesTold.ring()
+        return taken
+      },
       onFailure: (problem) => {
         table.failed(name, of.read.of, `${of.read.of}: ${problem.why}`)
         scheme.onFailure(problem)
@@ -203,10 +221,16 @@ function endpoint<T>(
   decode: (body: unknown) => T | 'gone' | null,
   signal: AbortSignal,
 ): Endpoint<T> {
-  const take: Endpoint<T>['take'] = ({ body, index, isFiltered }) => {
+  const taken = new WeakMap<Answer, Half<T>>()
+  const halfOf: (answer: Answer) => Half<T> = ({ body, index, isFiltered }) => {
     const value = decode(body)
     if (value === null) return failure('expected another kind of document', 200)
     return value === 'gone' ? { kind: 'gone' } : { kind: 'taken', value, index, isFiltered }
+  }
+  const take: Endpoint<T>['take'] = (answer) => {
+    const half = taken.get(answer) ?? halfOf(answer)
+    taken.set(answer, half)
+    return half
   }
   return {
     read,
@@ -215,6 +239,22 @@ function endpoint<T>(
       const answer = await client.read(read, { index: null, consistent }, signal)
       return answer.kind === 'failed' ? answer : take(answer)
     },
+  }
+}
+
+/** Lets others wait for the next time that something happens, but not longer than so long. */
+function bell(): {
+  readonly ring: () => void
+  readonly next: (longest: Ms, signal: AbortSignal) => Promise<unknown>
+} {
+  let waiting: (() => void)[] = []
+  return {
+    ring: () => {
+      for (const resolve of waiting) resolve()
+      waiting = []
+    },
+    next: (longest, signal) =>
+      Promise.race([new Promise<void>((resolve) => waiting.push(resolve)), pause(longest, signal)]),
   }
 }
 
