@@ -272,8 +272,7 @@ function statusOf(
   return {
     state: value === null ? 'waiting' : isStale ? 'stale' : doubt === null ? 'fresh' : 'doubtful',
     at: listing.at === null ? null : Math.min(...times),
-    // a listing that can't be believed is why nodes that it lacks can't be read
-    error: (listing.failures.size === 0 ? listing.listingDoubt : null) ?? newestFailure(all) ?? doubt,
+    error: newestFailure(all) ?? doubt,
     errors: context.errors(),
     partitions: {
       total: tracks.size,
