@@ -12,15 +12,19 @@ const wildcardLevels = 8
  */
 export function pathPolicy(routes: readonly Route[], paths: RenderSettings['paths']): ReadonlyMap<string, PathPolicy> {
   const hosts = hostsOf(routes)
+  const isAnyWild = [...hosts.keys()].some((host) => host.startsWith('*'))
   const policy = new Map<string, PathPolicy>()
-  for (const host of hosts.keys()) {
-    policy.set(host, paths === 'auto' ? (isShared(host, hosts) ? 'strict' : 'plain') : paths)
+  for (const [name, host] of hosts) {
+    const isStrict = host.isShared || (isAnyWild && fallsThrough(name, host, hosts))
+    policy.set(name, paths === 'auto' ? (isStrict ? 'strict' : 'plain') : paths)
   }
   return policy
 }
 
 interface Host {
-  readonly services: Set<string>
+  /** One of those that have routes of it. */
+  readonly service: string
+  isShared: boolean
   /** It has a route that takes every path, so nothing falls through to a less specific host. */
   isClosed: boolean
 }
@@ -28,29 +32,25 @@ interface Host {
 function hostsOf(routes: readonly Route[]): ReadonlyMap<string, Host> {
   const hosts = new Map<string, Host>()
   for (const { match, service } of routes) {
-    const host = hosts.get(match.host) ?? { services: new Set(), isClosed: false }
-    hosts.set(match.host, host)
-    host.services.add(service)
+    const known = hosts.get(match.host)
+    const host = known ?? { service, isShared: false, isClosed: false }
+    if (known === undefined) hosts.set(match.host, host)
+    if (service !== host.service) host.isShared = true
     if (match.path === '/' && match.kind !== 'exact') host.isClosed = true
   }
   return hosts
 }
 
-function isShared(pattern: string, hosts: ReadonlyMap<string, Host>): boolean {
-  const first = hosts.get(pattern)
-  if (first === undefined || first.isClosed) return first !== undefined && first.services.size > 1
-  if (first.services.size > 1) return true
-  const services = new Set(first.services)
+/** True when a request of the host can fall through to another service. */
+function fallsThrough(pattern: string, { service, isClosed }: Host, hosts: ReadonlyMap<string, Host>): boolean {
+  if (isClosed) return false
   for (const candidate of lessSpecific(pattern)) {
     const host = hosts.get(candidate)
     if (host === undefined) continue
-    for (const service of host.services) {
-      services.add(service)
-      if (services.size > 1) return true
-    }
-    if (host.isClosed) break
+    if (host.isShared || host.service !== service) return true
+    if (host.isClosed) return false
   }
-  return services.size > 1
+  return false
 }
 
 /** Patterns that can also take a host which `pattern` takes, most specific first. */

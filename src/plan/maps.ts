@@ -1,4 +1,5 @@
 import { mapFiles } from '../render/maps.ts'
+import { changedKeys } from '../same.ts'
 import type { BackendId, Candidate, EntryChange, Running, Step } from '../types.ts'
 
 type Entries = ReadonlyMap<string, string>
@@ -73,13 +74,11 @@ export function mapStep(
   if (wanted === undefined || settled.get(wanted) === present) return []
   const changes = new Map<string, EntryChange>()
   let held = 0
-  for (const [key, value] of wanted) {
-    const from = present.get(key) ?? null
-    if (from === value) continue
-    if (maySet(value)) changes.set(key, { from, to: value })
+  for (const key of changedKeys(present, wanted)) {
+    const [from, to] = [present.get(key) ?? null, wanted.get(key) ?? null]
+    if (to === null || maySet(to)) changes.set(key, { from, to })
     else held++
   }
-  for (const [key, from] of present) if (!wanted.has(key)) changes.set(key, { from, to: null })
   if (changes.size === 0 && held === 0) settled.set(wanted, present)
   return changes.size === 0 ? [] : [{ do: 'map', file, changes }]
 }
