@@ -672,9 +672,11 @@ const reasonWords = {
   global: 'settings or templates',
   'new-backend': 'new backend',
   section: 'options of backend',
+  server: 'options of server',
+  refused: 'HAProxy refused',
+  'in-spare': 'own section for',
   'gone-backend': 'backend gone:',
-  server: 'backup or not:',
-  members: 'servers or routes',
+  spares: 'spare sections',
 }
 
 /** The code of a reason for a reload in words; any other reason as it is. */

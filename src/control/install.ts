@@ -3,9 +3,8 @@ import type { Candidate, Ms } from '../types.ts'
 import type { Target } from './apply.ts'
 import { startJob } from './jobs.ts'
 import { isInstalled, type Known } from './known.ts'
-import { refused } from './pacing.ts'
 import type { LoopParts } from './parts.ts'
-import { noteUnwritten, record } from './record.ts'
+import { noteUnwritten, recordRefusal } from './record.ts'
 import type { Made } from './wanted.ts'
 
 /**
@@ -15,7 +14,6 @@ import type { Made } from './wanted.ts'
 
 /** Of the processor, what checks may take: one in so many. */
 const checkShare = 100
-const shortestCheckPause: Ms = 30_000
 
 /** True when nothing in it is new to `haproxy -c` but names, addresses and weights. */
 export function isProved({ provedShapes }: Known, { shapes }: Candidate): boolean {
@@ -35,6 +33,7 @@ export function planInstall(known: Known, { candidate }: Made, persist: Ms): voi
 export function startInstall(parts: LoopParts, known: Known, made: Made, signal: AbortSignal): void {
   known.installFrom = null
   const proved = isProved(known, made.candidate)
+  const { verify } = parts.inputs.loopSettings()
   startJob(parts, known, 'install', async () => {
     const started = performance.now()
     const installed = await install(parts.target, made.candidate, proved, signal)
@@ -45,11 +44,11 @@ export function startInstall(parts: LoopParts, known: Known, made: Made, signal:
       if (installed.kind === 'installed') {
         now.installed = made
         if (!proved) noteProved(now, made.candidate)
-        else now.checkFrom ??= Math.max(performance.now() + shortestCheckPause, now.checkAllowedFrom)
+        else now.checkFrom ??= Math.max(performance.now() + verify, now.checkAllowedFrom)
         return
       }
-      now.pace = refused(now.pace, made.candidate.hash, installed.why, performance.now())
-      if (installed.kind === 'refused') await record(parts, now, made, 'rejected', [`check: ${installed.why}`])
+      const stage = installed.kind === 'refused' ? 'check' : 'write'
+      await recordRefusal(parts, now, made, { stage, why: installed.why })
     }
   })
 }

@@ -70,7 +70,8 @@ async function takeTurn(parts: LoopParts, known: Known, report: Report, signal: 
   prove(known, made, report)
   planJobs(parts, known, made)
   if (known.job === null && !signal.aborted) startDueJob(parts, known, made, signal)
-  if (fault !== null || known.pace.refusal?.hash === made.candidate.hash) report.outcome = 'rejected'
+  const isRefused = report.outcome === 'waiting' && known.pace.refusal?.hash === made.candidate.hash
+  if (fault !== null || isRefused) report.outcome = 'rejected'
 }
 
 /** From the newest world to what HAProxy should have. */

@@ -11,6 +11,7 @@ const mostProblemLines = 20
  */
 export function narrate(log: Log, before: State | null, after: State, turn: Turn): void {
   if (turn.drift.length > 0) narrateDrift(log, turn.drift)
+  if (turn.reload !== null) narrateReload(log, turn.reload)
   narrateRevision(log, before, after, turn)
   narrateSources(log, before, after)
   narrateProblems(log, before?.decision?.problems ?? [], after.decision?.problems ?? [])
@@ -27,6 +28,12 @@ export function narrate(log: Log, before: State | null, after: State, turn: Turn
 function narrateDrift(log: Log, drift: Turn['drift']): void {
   const found = drift.slice(0, mostProblemLines).map(({ what, subject }) => `${what} ${subject}`)
   log.warn({ found, count: drift.length }, 'HAProxy is not as it was left; put right')
+}
+
+function narrateReload(log: Log, { outcome, reasons }: NonNullable<Turn['reload']>): void {
+  const said = reasons.slice(0, mostProblemLines).map(({ code, subject }) => `${code} ${subject}`.trim())
+  if (outcome === 'success') log.info({ reasons: said, count: reasons.length }, 'HAProxy reloaded')
+  else log.warn({ reasons: said, count: reasons.length }, 'HAProxy could not be reloaded')
 }
 
 function narrateRevision(log: Log, before: State | null, after: State, turn: Turn): void {

@@ -1,6 +1,7 @@
 import type { RevisionAction } from '../types.ts'
 import { recordOf, withRecord } from './history.ts'
 import type { Known } from './known.ts'
+import { refused } from './pacing.ts'
 import type { LoopParts } from './parts.ts'
 import type { Made } from './wanted.ts'
 
@@ -26,6 +27,20 @@ export async function record(
   }
   const appended = await parts.journal.append(line)
   noteUnwritten(known, 'journal', appended.kind === 'failed' ? appended.why : null)
+}
+
+/** The candidate is tried again later; a line of the journal, unless the last refusal was the same. */
+export async function recordRefusal(
+  parts: LoopParts,
+  known: Known,
+  made: Made,
+  { stage, why }: { readonly stage: string; readonly why: string },
+): Promise<void> {
+  const { hash } = made.candidate
+  const { refusal } = known.pace
+  const isNews = refusal?.hash !== hash || refusal.why !== why
+  known.pace = refused(known.pace, hash, why, performance.now())
+  if (isNews) await record(parts, known, made, 'rejected', [`${stage}: ${why}`])
 }
 
 /** `why` null: it is written. */

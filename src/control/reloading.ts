@@ -5,9 +5,9 @@ import { isRecorded, reasonsOf } from './history.ts'
 import { noteProved } from './install.ts'
 import { startJob } from './jobs.ts'
 import type { Known } from './known.ts'
-import { failedReload, refused, reloaded, satisfied } from './pacing.ts'
+import { failedReload, reloaded, satisfied } from './pacing.ts'
 import type { LoopParts } from './parts.ts'
-import { noteUnwritten, record } from './record.ts'
+import { noteUnwritten, record, recordRefusal } from './record.ts'
 import type { Report } from './report.ts'
 import { lookEvery, noteFailedStart } from './sighting.ts'
 import type { Made } from './wanted.ts'
@@ -85,14 +85,10 @@ async function noteRejected(
   parts: LoopParts,
   known: Known,
   made: Made,
-  { stage, why, isReload }: Extract<Applied, { kind: 'rejected' }>,
+  rejected: Extract<Applied, { kind: 'rejected' }>,
 ): Promise<void> {
-  const { hash } = made.candidate
-  const now = performance.now()
-  const isNews = known.pace.refusal?.hash !== hash || known.pace.refusal.why !== why
-  known.pace = refused(known.pace, hash, why, now)
-  if (isReload) known.pace = failedReload(known.pace, now)
-  known.isSightDoubted = isReload
+  if (rejected.isReload) known.pace = failedReload(known.pace, performance.now())
+  known.isSightDoubted = rejected.isReload
   known.lookFrom = 0
-  if (isNews) await record(parts, known, made, 'rejected', [`${stage}: ${why}`])
+  await recordRefusal(parts, known, made, rejected)
 }

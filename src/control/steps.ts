@@ -12,7 +12,7 @@ import type { Report } from './report.ts'
 import type { Drift } from './state.ts'
 import type { Made } from './wanted.ts'
 
-/** Why steps were not taken, and when they are tried again. */
+/** Why steps were not taken, and when they are tried again; those that lead elsewhere need not wait for that. */
 export interface Refusal {
   /** Of the candidate they led to. */
   readonly hash: string
@@ -22,7 +22,7 @@ export interface Refusal {
   readonly retryFrom: Ms
 }
 
-const retry: BackoffLimits = { first: 100, longest: 30_000 }
+const retry: BackoffLimits = { first: 100, longest: 5_000 }
 /** With so many refusals a reload is the way. */
 const enoughRefusals = 2
 /** The steps, the claim that all is in effect, and what a read back may have brought up. */
@@ -45,7 +45,7 @@ export async function takeSteps(
   try {
     for (let round = 0; round < mostRounds; round++) {
       planWanted(known, made)
-      const steps = dueSteps(known)
+      const steps = dueSteps(known, made)
       const { running } = known.sight
       if (steps.length === 0 || running === null || signal.aborted) return
       const opening: Promise<OpenedSession> | null =
@@ -65,7 +65,7 @@ export async function takeSteps(
     }
     // what is left was told and did not come to pass
     planWanted(known, made)
-    const [step] = dueSteps(known)
+    const [step] = dueSteps(known, made)
     if (step !== undefined) noteRefusal(known, made, `${step.do} has no effect`)
   } finally {
     session?.close()
@@ -85,13 +85,13 @@ function isRevision(steps: readonly Step[]): boolean {
 }
 
 /** Those of the plan, and of servers that leave what is due. */
-function dueSteps(known: Known): readonly Step[] {
+function dueSteps(known: Known, { candidate: { hash } }: Made): readonly Step[] {
   const { plan: open, refusedSteps } = known
   const { running } = known.sight
   known.stepsFrom = null
   if (open === null || running === null) return []
   const now = performance.now()
-  if (refusedSteps !== null && now < refusedSteps.retryFrom) {
+  if (refusedSteps?.hash === hash && now < refusedSteps.retryFrom) {
     known.stepsFrom = refusedSteps.retryFrom
     return []
   }

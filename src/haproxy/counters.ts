@@ -1,5 +1,7 @@
 import type { BackendId } from '../types.ts'
 import type { Runtime, Silence } from './cli.ts'
+import { pidOf } from './observe.ts'
+import { readCount, readStatTable, type StatRow } from './stat-table.ts'
 
 /** Connections that HAProxy did not get, of every backend, counted since its worker started. */
 export interface BackendFailures {
@@ -35,10 +37,11 @@ export async function readBackendFailures(
   ])
   if (!about.ok) return about
   if (!stat.ok) return stat
-  const pid = Number(/^Pid: (\d{1,10})$/m.exec(about.answer)?.[1])
-  const rows = readRows(stat.answer)
-  if (!(pid > 0) || rows === null) return unreadable
-  return { ok: true, counted: { pid, failures: new Map(rows.map((row) => [row('pxname'), failuresOf(row)])) } }
+  const pid = pidOf(about.answer)
+  const rows = readStatTable(stat.answer, columns)
+  if (pid === null || rows === null) return unreadable
+  const failures = new Map([...rows].map((row) => [row('pxname'), failuresOf(row)]))
+  return { ok: true, counted: { pid, failures } }
 }
 
 /** None of a backend that HAProxy does not have. */
@@ -49,9 +52,9 @@ export async function readServerCounters(
   const stat = await runtime.ask(`show stat ${backend} ${serverRows} -1`)
   if (!stat.ok) return stat
   if (stat.answer === 'No such proxy.') return { ok: true, servers: [] }
-  const rows = readRows(stat.answer)
+  const rows = readStatTable(stat.answer, columns)
   if (rows === null) return unreadable
-  const servers = rows.map((row) => ({
+  const servers = [...rows].map((row) => ({
     name: row('svname'),
     failures: failuresOf(row),
     sessions: countOf(row('stot')),
@@ -62,24 +65,8 @@ export async function readServerCounters(
 
 const unreadable: Silence = { ok: false, code: 'unreadable', why: 'the answer of `show stat` is not understood' }
 
-/** No text of them can hold a comma, nor can any column before them. */
 const columns = ['pxname', 'svname', 'stot', 'econ', 'wretr', 'wredis', 'status'] as const
-type Row = (column: (typeof columns)[number]) => string
-
-/** Null: it is no table with these columns. */
-function readRows(text: string): readonly Row[] | null {
-  const [header = '', ...lines] = text.split('\n')
-  const names = header.replace(/^# /, '').split(',')
-  const places = new Map<string, number>(columns.map((name) => [name, names.indexOf(name)]))
-  const width = Math.max(...places.values()) + 1
-  if ([...places.values()].includes(-1)) return null
-  return lines
-    .filter((line) => line !== '')
-    .map((line) => {
-      const cells = line.split(',', width)
-      return (column) => cells[places.get(column) ?? -1] ?? ''
-    })
-}
+type Row = StatRow<(typeof columns)[number]>
 
 /** A connection that fails is tried again at the same server, or elsewhere, or given up. */
 function failuresOf(row: Row): number {
@@ -87,5 +74,5 @@ function failuresOf(row: Row): number {
 }
 
 function countOf(cell: string): number {
-  return /^\d{1,15}$/.test(cell) ? Number(cell) : 0
+  return readCount(cell) ?? 0
 }

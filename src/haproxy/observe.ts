@@ -4,6 +4,7 @@ import type { Ms, Running, RunningServer, ServerState } from '../types.ts'
 import type { Answer, Runtime, Silence } from './cli.ts'
 import { workers } from './master.ts'
 import { seatsOf, unseatedMaps, unseatedServers } from './seats.ts'
+import { readStatTable } from './stat-table.ts'
 import { connectWorker, type HaproxySockets } from './worker.ts'
 
 export interface ObserveOptions extends HaproxySockets {
@@ -135,8 +136,14 @@ export async function workerPid(
 ): Promise<{ readonly ok: true; readonly pid: number } | Silence> {
   const about = await runtime.ask('show info')
   if (!about.ok) return about
-  const pid = Number(/^Pid: (\d+)$/m.exec(about.answer)?.[1])
-  return Number.isSafeInteger(pid) ? { ok: true, pid } : notUnderstood(path)
+  const pid = pidOf(about.answer)
+  return pid === null ? notUnderstood(path) : { ok: true, pid }
+}
+
+/** Of the answer to `show info`; null: it is none. */
+export function pidOf(info: string): number | null {
+  const pid = Number(/^Pid: (\d{1,10})$/m.exec(info)?.[1])
+  return pid > 0 ? pid : null
 }
 
 /** The entry that `get map` found; null: none. */
@@ -184,18 +191,18 @@ function stateOf(admin: number, operation: number): ServerState {
   return operation === stopped ? 'maint' : 'ready'
 }
 
+/** Of a frontend that takes connections, or as many as it may. */
+const open: ReadonlySet<string> = new Set(['OPEN', 'FULL'])
+
 /** Of the frontends, those that take no connections. */
 export async function readClosed(
   runtime: Runtime,
 ): Promise<{ readonly ok: true; readonly closed: ReadonlySet<string> } | Silence> {
   const answer = await runtime.ask('show stat -1/ 1 -1')
   if (!answer.ok) return answer
-  const [header = '', ...rows] = answer.answer.split('\n')
-  const status = header.split(',').indexOf('status')
-  const closed = rows
-    .map((row) => row.split(','))
-    .filter((cells) => /^[\w.:-]{1,64}$/.test(cells[0] ?? '') && !['OPEN', 'FULL'].includes(cells[status] ?? 'OPEN'))
-  return { ok: true, closed: new Set(closed.map(([name = '']) => name)) }
+  const rows = [...(readStatTable(answer.answer, ['pxname', 'status']) ?? [])]
+  const closed = rows.filter((row) => /^[\w.:-]{1,64}$/.test(row('pxname')) && !open.has(row('status')))
+  return { ok: true, closed: new Set(closed.map((row) => row('pxname'))) }
 }
 
 type Servers = ReadonlyMap<string, ReadonlyMap<string, RunningServer>>

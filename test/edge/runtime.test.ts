@@ -1,8 +1,10 @@
+import { rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { Instance } from '../../src/types.ts'
 import { startEdge } from '../support/edge.ts'
 import { at, body, containers } from '../support/edge-site.ts'
-import { request, until } from '../support/haproxy.ts'
+import { haproxyBin, request, temporaryFolder, until } from '../support/haproxy.ts'
 import { startTraffic } from '../support/traffic.ts'
 import { instance } from '../support/worlds.ts'
 
@@ -125,6 +127,51 @@ describe('the files on disk', () => {
     expect(read.seats?.size).toBe(0)
     await until(() => edge.state().running?.pid === read.pid)
     expect(edge.turns.flatMap(({ drift }) => drift.map(({ what }) => what))).toContain('worker')
+  })
+})
+
+describe('a set of files that nobody has checked as a whole', () => {
+  it('is checked when nobody waits for it, and a refusal is counted and shown as what it is', async () => {
+    const folder = await temporaryFolder()
+    const [bin, refuses] = [join(folder, 'haproxy'), join(folder, 'refuses')]
+    const refusal = `[ "$1" = -c ] && [ -e ${refuses} ] && { echo 'no way' >&2; exit 1; }`
+    await writeFile(bin, `#!/bin/sh\n${refusal}\nexec ${haproxyBin} "$@"\n`, { mode: 0o755 })
+    const [a, b] = await containers('s0', 's1')
+    const web = at('web', a, 'shop.example')
+    const edge = await startEdge([web], { bin })
+    await edge.settled()
+    edge.show([web, at('web', b, 'shop.example')])
+    await until(() => edge.turns.some(({ check }) => check === 'success'))
+
+    await writeFile(refuses, '')
+    edge.show([web])
+    await until(() => edge.turns.some(({ check }) => check === 'failure'))
+    expect(edge.state().notices.get('check')).toContain('this is a bug of heddle')
+    expect(await body(edge, 'shop.example')).toBe('s0')
+    // from now on nothing is installed unchecked, and traffic follows all the same
+    const before = await edge.installed()
+    edge.show([web, at('web', b, 'shop.example', { weights: { passing: 5, warning: 1 } })])
+    await edge.settled()
+    await until(() => edge.state().haproxy.error?.includes('no way'))
+    expect(await edge.installed()).toBe(before)
+
+    await rm(refuses)
+    await until(async () => (await edge.installed()) !== before)
+    await until(() => edge.state().haproxy.error === null)
+  })
+})
+
+describe('a server that somebody else has added just before', () => {
+  it('is taken as it is read back, and made what it should be', async () => {
+    const [a, b] = await containers('s0', 's1')
+    const web = at('web', a, 'shop.example')
+    const edge = await startEdge([web])
+    await edge.settled()
+    // the command that adds it is refused
+    await edge.meddle(`add server web/${b.name} ${b.name}`)
+    edge.show([web, at('web', b, 'shop.example')])
+    await edge.settled()
+    expect(edge.state().running?.servers.get('web')?.get(b.name)?.state).toBe('ready')
   })
 })
 

@@ -47,12 +47,15 @@ export interface EdgeOptions {
   readonly flags?: Readonly<Record<string, string>>
   /** One that another edge has had, whose HAProxy goes on. */
   readonly after?: Edge
+  /** What checks and starts HAProxy. */
+  readonly bin?: string
   /** HAProxy does not end with the edge, but with the test file. */
   readonly isHaproxyKept?: boolean
 }
 
 export async function startEdge(instances: readonly Instance[], options: EdgeOptions = {}): Promise<Edge> {
   const folder = options.after?.folder ?? (await workFolder())
+  const bin = options.bin ?? haproxyBin
   const statsBind = options.after?.statsBind ?? `${folder.address}:${await freePort(folder.address)}`
   const loaded = loadSettings({
     file: null,
@@ -66,7 +69,7 @@ export async function startEdge(instances: readonly Instance[], options: EdgeOpt
       ['haproxy.statsSocket', folder.statsSocket],
       ['haproxy.bind', `["${folder.address}:${folder.port}"]`],
       ['haproxy.statsBind', statsBind],
-      ['haproxy.bin', haproxyBin],
+      ['haproxy.bin', bin],
       ...Object.entries(options.flags ?? {}),
     ]),
   })
@@ -117,7 +120,7 @@ export async function startEdge(instances: readonly Instance[], options: EdgeOpt
         statuses: () => new Map(),
         memory: () => null,
       },
-      target: { bin: haproxyBin, sockets: folder, store, process },
+      target: { bin, sockets: folder, store, process },
       wakes: bell,
       journal: journal.journal,
       history: journal.tail,
