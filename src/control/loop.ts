@@ -124,7 +124,10 @@ function prove(known: Known, made: Made, report: Report): void {
   if (isNew && known.changedFrom !== null) report.change = performance.now() - known.changedFrom
   known.changedFrom = null
   known.causes.clear()
+  const { refusal } = known.pace
   known.pace = open.reload.length === 0 ? satisfied(known.pace) : untidy(known.pace, performance.now())
+  // it serves, but a HAProxy that restarts would not have it
+  if (!isInstalled(known, made.candidate)) known.pace = { ...known.pace, refusal }
   report.outcome = isNew || report.steps.length > 0 ? 'applied' : 'unchanged'
 }
 
