@@ -39,7 +39,7 @@ export async function runLoop(parts: LoopParts, signal: AbortSignal): Promise<vo
   await jobsEnded(known)
   await takeUpJobs(parts, known, newReport())
   await installAtEnd(parts, known)
-  startSave(parts, known)
+  if (known.memory !== known.saved) startSave(parts, known)
   await jobsEnded(known)
 }
 
@@ -63,8 +63,7 @@ async function takeTurn(parts: LoopParts, known: Known, report: Report, signal: 
     report.outcome = 'rejected'
     return
   }
-  if (known.memory !== known.saved) known.saveFrom ??= performance.now() + parts.inputs.loopSettings().persist
-  if (known.saveFrom !== null && performance.now() >= known.saveFrom) startSave(parts, known)
+  planSave(parts, known)
   learnOrigin(parts, known, made)
   await takeSteps(parts, known, made, report, signal)
   prove(known, made, report)
@@ -164,9 +163,15 @@ function startDueJob(parts: LoopParts, known: Known, made: Made, signal: AbortSi
   if (first === 3 && running !== null) startVerify(parts, known, running, signal)
 }
 
+/** One save at a time; the next one is of the memory that is the newest then. */
+function planSave(parts: LoopParts, known: Known): void {
+  const isDue = known.saving === null && known.memory !== known.saved
+  known.saveFrom = isDue ? (known.saveFrom ?? performance.now() + parts.inputs.loopSettings().persist) : null
+  if (known.saveFrom !== null && performance.now() >= known.saveFrom) startSave(parts, known)
+}
+
 function startSave(parts: LoopParts, known: Known): void {
   const { memory } = known
-  if (known.saving !== null || memory === known.saved) return
   known.saveFrom = null
   startJob(parts, known, 'save', async () => {
     const why = await parts.saveMemory(memory)
@@ -183,7 +188,7 @@ function nextTurn(known: Known): Ms {
   const wakeAt = wanted.decision?.wakeAt ?? null
   const due = [
     job?.kind === 'reload' ? null : known.lookFrom,
-    known.saving === null ? known.saveFrom : null,
+    known.saveFrom,
     stepsFrom,
     wakeAt === null ? null : performance.now() + Math.max(0, wakeAt - Date.now()),
     ...(job === null ? jobsDue(known) : []),

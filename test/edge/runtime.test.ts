@@ -130,6 +130,22 @@ describe('the files on disk', () => {
   })
 })
 
+describe('an edge where nothing happens', () => {
+  it('turns a few times a second, and no more', async () => {
+    const [a] = await containers('s0')
+    const web = at('web', a, 'shop.example')
+    const edge = await startEdge([web])
+    await edge.settled()
+    edge.show([{ ...web, weights: { passing: 3, warning: 1 } }])
+    await edge.settled()
+    // files, memory, a reading of everything: all that follows a change
+    await until(() => edge.turns.some(({ check }) => check !== null))
+    const [turns, started] = [edge.turns.length, performance.now()]
+    await until(() => performance.now() - started > 3_000)
+    expect(edge.turns.length - turns).toBeLessThan(60)
+  })
+})
+
 describe('a set of files that nobody has checked as a whole', () => {
   it('is checked when nobody waits for it, and a refusal is counted and shown as what it is', async () => {
     const folder = await temporaryFolder()

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { wakes } from '../../src/control/flow.ts'
 import type { LoopSettings } from '../../src/control/inputs.ts'
 import { openJournal } from '../../src/control/journal.ts'
@@ -127,6 +128,8 @@ export async function startEdge(instances: readonly Instance[], options: EdgeOpt
       lastNumber: journal.lastNumber,
       memory,
       saveMemory: async (newest) => {
+        // as long as a disk may take
+        await delay(100)
         memory = newest
         return null
       },
