@@ -1,4 +1,4 @@
-import { checkConfiguration, haproxyVersion } from '../haproxy/check.ts'
+import { type CheckResult, checkConfiguration, haproxyVersion } from '../haproxy/check.ts'
 import { versionProblem } from '../haproxy/dialect.ts'
 import { describedStructure, type RevisionStore, type Used } from '../haproxy/files.ts'
 import { takenListeners } from '../haproxy/listeners.ts'
@@ -28,7 +28,8 @@ type Outcome = { /** A reload was tried. */ readonly isReload: boolean } & (
 
 export type Applied = Outcome & { readonly validate: Ms; readonly apply: Ms }
 
-const longestWhy = 2000
+/** Of what HAProxy says, in characters. */
+export const longestWhy = 2000
 /** How long what HAProxy makes of a reload is waited for after `signal`: less than supervisors give us. */
 const patience: Ms = 2_000
 
@@ -71,14 +72,20 @@ async function prove(
   if (written.kind === 'failed') return rejected('write', written.why)
   const check = await checkConfiguration(target.bin, `${written.path}/haproxy.cfg`, { signal })
   if (signal.aborted) return interrupted
-  if (check.kind === 'invalid') return rejected('check', `${target.bin} -c refuses it: ${check.output}`)
-  if (check.kind === 'failed') return rejected('check', check.why)
+  const refusal = refusalOf(target.bin, check)
+  if (refusal !== null) return rejected('check', refusal)
   const mismatch = running === null ? null : await versionMismatch(target.bin, running.version, signal)
   if (signal.aborted) return interrupted
   if (mismatch !== null) return rejected('check', mismatch)
   const taken = running === null ? [] : await newlyTaken(running, candidate, target)
   if (taken.length === 0) return null
   return rejected('check', `another program listens on ${taken.join(', ')}, which is to be HAProxy's`)
+}
+
+/** What `haproxy -c` has against files, or why it could not be asked, for a person; null: nothing. */
+export function refusalOf(bin: string, check: CheckResult): string | null {
+  if (check.kind === 'valid') return null
+  return check.kind === 'invalid' ? `${bin} -c refuses it: ${check.output}` : check.why
 }
 
 async function bringIn(

@@ -19,6 +19,11 @@ export function lastRun(history: History): RevisionRecord | null {
   return history.findLast(({ action }) => action === 'reload' || action === 'runtime') ?? null
 }
 
+/** The newest line by which the revision of that hash was brought into HAProxy. */
+export function lastRunOf(history: History, revision: string | undefined): RevisionRecord | undefined {
+  return history.findLast(({ hash, action }) => hash === revision && action !== 'rejected')
+}
+
 /** True when the newest line says that this candidate runs: a HAProxy that was only started with it has no line of its own. */
 export function isRecorded(history: History, { hash }: Candidate): boolean {
   const last = history.at(-1)

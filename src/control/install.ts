@@ -1,6 +1,6 @@
 import { checkConfiguration } from '../haproxy/check.ts'
 import type { Candidate, Ms } from '../types.ts'
-import type { Target } from './apply.ts'
+import { longestWhy, refusalOf, type Target } from './apply.ts'
 import { startJob } from './jobs.ts'
 import { isInstalled, type Known } from './known.ts'
 import type { LoopParts } from './parts.ts'
@@ -75,9 +75,8 @@ async function install(
   if (!isKnown) {
     const check = await checkConfiguration(bin, `${written.path}/haproxy.cfg`, { signal })
     if (signal.aborted) return { kind: 'interrupted' }
-    if (check.kind === 'invalid')
-      return { kind: 'refused', why: `${bin} -c refuses it: ${check.output}`.slice(0, 2000) }
-    if (check.kind === 'failed') return { kind: 'unwritten', why: check.why }
+    const refusal = refusalOf(bin, check)?.slice(0, longestWhy)
+    if (refusal !== undefined) return { kind: check.kind === 'invalid' ? 'refused' : 'unwritten', why: refusal }
   }
   const used = await store.use(candidate.hash)
   if (used.kind === 'failed') return { kind: 'unwritten', why: used.why }

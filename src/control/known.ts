@@ -2,9 +2,9 @@ import type { Farewells } from '../plan/leaving.ts'
 import type { Candidate, Memory, Ms, Plan, RevisionRecord, Running } from '../types.ts'
 import { type History, lastRun, recentHistory } from './history.ts'
 import type { Job } from './jobs.ts'
-import { calm, type Pace } from './pacing.ts'
+import { calm, type Pace, type Refusal } from './pacing.ts'
 import type { HaproxyState, Proof } from './state.ts'
-import type { Planned, Refusal } from './steps.ts'
+import type { Planned } from './steps.ts'
 import { type Made, nothingWanted, type Wanted } from './wanted.ts'
 
 /** Everything the loop knows between two turns: the only mutable state, written by the loop and its parts alone. Instants are monotonic. */
@@ -33,7 +33,7 @@ export interface Known {
   farewells: Farewells
   /** When there are steps to take though nothing else is wanted: servers that leave, steps that were refused. */
   stepsFrom: Ms | null
-  /** Of steps, by HAProxy. */
+  /** Of steps, by HAProxy; those that lead elsewhere need not wait for it. */
   refusedSteps: Refusal | null
   starts: Starts
   /** What `current` was last made to lead to. */

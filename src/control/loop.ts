@@ -3,6 +3,7 @@ import { isTidying } from '../plan/plan.ts'
 import { withWordsOf } from '../plan/running.ts'
 import type { Ms, World } from '../types.ts'
 import { madeEarlier } from './earlier.ts'
+import { lastRunOf } from './history.ts'
 import { installAtEnd, planInstall, startCheck, startInstall } from './install.ts'
 import { jobEnded, jobsEnded, startJob, takeUpJobs } from './jobs.ts'
 import { firstKnown, isInstalled, type Known } from './known.ts'
@@ -98,7 +99,7 @@ function learnOrigin(parts: LoopParts, known: Known, made: Made): void {
   if (!known.lacksOrigin || running === null) return
   known.lacksOrigin = false
   const { revision } = running
-  const line = known.history.findLast(({ hash }) => hash === revision)
+  const line = lastRunOf(known.history, revision)
   const origin =
     [made, known.installed, known.applied].find((one) => one?.candidate.hash === revision) ??
     (line === undefined ? null : madeEarlier(parts, revision, line.at))

@@ -21,7 +21,7 @@ export interface Pace {
   readonly failedReloads: number
 }
 
-/** Why a candidate does not run, and when it is tried again; another candidate need not wait for that. */
+/** Why a candidate, or the steps to it, were not taken, and when they are tried again; another candidate need not wait for that. */
 export interface Refusal {
   /** Of the candidate. */
   readonly hash: string

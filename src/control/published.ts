@@ -1,5 +1,6 @@
 import { isSpare } from '../render/spares.ts'
 import type { SourceStatus } from '../sources/source.ts'
+import { lastRunOf } from './history.ts'
 import type { Known } from './known.ts'
 import type { HaproxyState, State } from './state.ts'
 
@@ -60,8 +61,7 @@ function readiness(known: Known, sources: ReadonlyMap<string, SourceStatus>): St
 
 /** The newest, or one before it: a HAProxy that restarts may have that for a moment. */
 function isProved(revision: string, { proof, history }: Known): boolean {
-  if (revision === proof?.hash) return true
-  return history.some(({ hash, action }) => hash === revision && action !== 'rejected')
+  return revision === proof?.hash || lastRunOf(history, revision) !== undefined
 }
 
 /** What nothing can be decided without. */

@@ -2,6 +2,7 @@ import { type BackoffLimits, backoff } from '../backoff.ts'
 import { observeRunning } from '../haproxy/observe.ts'
 import { differences, withKnown, withReading } from '../plan/running.ts'
 import type { Ms, Running } from '../types.ts'
+import { lastRunOf } from './history.ts'
 import { startJob } from './jobs.ts'
 import { type Known, noStarts } from './known.ts'
 import { look } from './look.ts'
@@ -116,7 +117,7 @@ function isStartable({ installed, lastRun }: Known, maxStartAge: Ms): boolean {
 
 /** What runs was proved by a heddle before this one, as the journal says. */
 function proofOfEarlierLife({ sight, history }: Known): Proof | null {
-  const line = history.findLast(({ hash, action }) => hash === sight.running?.revision && action !== 'rejected')
+  const line = lastRunOf(history, sight.running?.revision)
   if (line === undefined) return null
   return { number: line.number, hash: line.hash, routesHash: line.routesHash, at: line.at }
 }

@@ -1,3 +1,4 @@
+import type { Difference } from '../plan/running.ts'
 import type { SourceStatus } from '../sources/source.ts'
 import type { Candidate, Decision, Ms, Plan, ReloadReason, RevisionRecord, Running, Step } from '../types.ts'
 
@@ -46,7 +47,7 @@ export interface Turn {
 
 /** Of HAProxy: it was changed by somebody else, or is another worker than it was though heddle made no reload. */
 export interface Drift {
-  readonly what: 'server' | 'map' | 'seat' | 'frontend' | 'worker'
+  readonly what: Difference['what'] | 'worker'
   readonly subject: string
 }
 

@@ -3,7 +3,7 @@ import { type OpenedSession, openSession, type Session } from '../haproxy/runtim
 import { takeLeave } from '../plan/leaving.ts'
 import { plan } from '../plan/plan.ts'
 import { mapFiles } from '../render/maps.ts'
-import type { Candidate, Ms, Plan, Running, Step } from '../types.ts'
+import type { Candidate, Plan, Running, Step } from '../types.ts'
 import { isRecorded } from './history.ts'
 import type { Known } from './known.ts'
 import type { LoopParts } from './parts.ts'
@@ -11,16 +11,6 @@ import { record } from './record.ts'
 import type { Report } from './report.ts'
 import type { Drift } from './state.ts'
 import type { Made } from './wanted.ts'
-
-/** Why steps were not taken, and when they are tried again; those that lead elsewhere need not wait for that. */
-export interface Refusal {
-  /** Of the candidate they led to. */
-  readonly hash: string
-  readonly why: string
-  /** How often in a row. */
-  readonly count: number
-  readonly retryFrom: Ms
-}
 
 const retry: BackoffLimits = { first: 100, longest: 5_000 }
 /** With so many refusals a reload is the way. */

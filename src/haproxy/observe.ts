@@ -113,9 +113,9 @@ async function readIdentity(
     const colon = line.indexOf(':')
     if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 1).trim())
   }
-  const pid = Number(fields.get('Pid'))
+  const pid = pidOf(about.answer)
   const version = fields.get('Version') ?? ''
-  if (!Number.isSafeInteger(pid) || pid < 1 || !/^\d[\w.+~:-]{0,63}$/.test(version)) return notUnderstood(path)
+  if (pid === null || !/^\d[\w.+~:-]{0,63}$/.test(version)) return notUnderstood(path)
   return {
     ok: true,
     identity: {
