@@ -20,7 +20,7 @@ import { cellsOf, notesOf } from './peer/report.mjs'
 const help = `Usage: npm run bench:peer -- [--size SIZE]... [--hosts N] [--rounds N] [--only NAME] [--write]
 
   --size SIZE   services x instances; may be repeated (1000x10)
-  --hosts N     Consul nodes that the instances are spread over (20, or one for each 700 instances if that is more)
+  --hosts N     Consul nodes that the instances are spread over (20, or one for each 250 instances if that is more)
   --rounds N    rounds of five changes each, timed one by one and then again as churn under load (8)
   --only NAME   heddle or consul-template
   --write       put the tables into docs/benchmarks.md as well
@@ -54,9 +54,9 @@ function readOptions() {
   return { ...values, sizes, rounds: Number(values.rounds) }
 }
 
-/** As many as heddle follows within its default number of connections, for 50,000 instances; hosts of weave hold 250. */
+/** A host of a weave network has 250 addresses for containers. */
 function hostsFor({ services, instances }) {
-  return Math.max(20, Math.ceil((services * instances) / 700))
+  return Math.max(20, Math.ceil((services * instances) / 250))
 }
 
 const options = optionsOrNull()

@@ -50,7 +50,7 @@ export interface ConsulSettings {
     readonly serverName: string | null
   }
   readonly watch: 'auto' | 'nodes' | 'services'
-  readonly maxConnections: number
+  readonly maxConnections: number | null
   readonly filter: string | null
   readonly exposePrefix: string
   readonly exposeBy: 'tag' | 'all'

@@ -34,10 +34,10 @@ const consul = section({
     '`nodes`: two queries for each host; `services`: one for each service with a tag of ours; `auto`: what fits into `consul.maxConnections`, and `services` where the token may not see all',
   ),
   maxConnections: setting(
-    integer(4, 10_000),
-    '150',
+    orElse(integer(4, 10_000), 'auto'),
+    'auto',
     'restart',
-    'sockets to the agent, whose own limit is 200 for each client',
+    'sockets to the agent; `auto`: three quarters of what the agent takes from a client (200 unless it is told otherwise, so 150), at most 1024',
   ),
   filter: setting(
     orElse(oneLine, 'none'),

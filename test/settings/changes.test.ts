@@ -159,7 +159,7 @@ describe('what the parts of heddle get', () => {
       datacenter: null,
       tls: { ca: null, cert: null, key: null, serverName: null },
       watch: 'auto',
-      maxConnections: 150,
+      maxConnections: null,
       filter: null,
       exposePrefix: 'heddle',
       exposeBy: 'tag',

@@ -2,9 +2,11 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { connections } from '../../src/sources/consul/connections.ts'
 import { shop, watchConsul } from '../support/consul-watch.ts'
 import { eventually } from '../support/eventually.ts'
-import { type FakeConsul, fakeConsul } from '../support/fake-consul.ts'
+import { type FakeAnswer, type FakeConsul, fakeConsul } from '../support/fake-consul.ts'
 
 const never = new AbortController().signal
+
+const ok = (body: string): FakeAnswer => ({ status: 200, headers: { 'Content-Type': 'application/json' }, body })
 
 /** `count` nodes, each with one instance of a service of its own or of one for all. */
 async function withNodes(count: number, service: (index: number) => string = () => 'shop'): Promise<FakeConsul> {
@@ -220,6 +222,38 @@ describe('the way of watching', () => {
     const source = watchConsul(consul, { watch: 'auto', maxConnections }, { wait: 40 })
     await source.fresh()
     expect(source.value().by).toBe(by)
+  })
+
+  const selfWith = (most: unknown) => JSON.stringify({ DebugConfig: { HTTPMaxConnsPerClient: most } })
+
+  it.each<[string, FakeAnswer, 'node' | 'service', number]>([
+    ['three quarters of what the agent takes', ok(selfWith(400)), 'node', 300],
+    ['what it takes by default, if the token may not see', { status: 403, headers: {}, body: '' }, 'service', 150],
+    ['what it takes by default, if it does not say', ok(selfWith('many')), 'service', 150],
+    ['enough, if it takes any number', ok(selfWith(0)), 'node', 1024],
+    ['few, if the agent takes few', ok(selfWith(20)), 'service', 15],
+  ])('is chosen by as many connections as there are: %s', async (_case, self, by, most) => {
+    const consul = await withNodes(most === 15 ? 10 : 80)
+    consul.setTamper((asked, answer) => (asked.path === '/agent/self' ? self : answer))
+    const source = watchConsul(consul, { watch: 'auto', maxConnections: null })
+    await source.fresh()
+    expect(source.value().by).toBe(by)
+    expect(source.note()).toBeNull()
+  })
+
+  it('waits for an agent that does not answer yet, to learn how many connections it takes', async () => {
+    const consul = await withNodes(80)
+    consul.setTamper((asked, answer) => (asked.path === '/agent/self' ? ok(selfWith(400)) : answer))
+    consul.setFault((_asked, response) => response.writeHead(503).end() !== undefined)
+    const source = watchConsul(consul, { watch: 'auto', maxConnections: null })
+    await eventually(() => expect(source.status().errors).toBeGreaterThan(2))
+    expect(source.status()).toMatchObject({
+      state: 'waiting',
+      error: 'agent/self: status 503: Service Unavailable',
+    })
+    consul.setFault(null)
+    await source.fresh()
+    expect(source.value().by).toBe('node')
   })
 
   it('is chosen again and again while the agent does not answer', async () => {

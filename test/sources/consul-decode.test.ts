@@ -2,16 +2,18 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { exposedServices } from '../../src/sources/consul/by-service.ts'
 import {
-  decodeChecks,
+  decodeCheck,
   decodeHealthEntries,
   decodeHealthEntry,
   decodeNodeName,
   decodeNodeServices,
   decodeNodes,
-  decodeRegistered,
+  decodeRegistration,
   decodeServices,
   joinNode,
   keepUnchanged,
+  registeredOf,
+  sumOfChecks,
 } from '../../src/sources/consul/decode.ts'
 import type { Health, Instance } from '../../src/types.ts'
 
@@ -95,11 +97,10 @@ describe('an instance', () => {
 
   it('is the same by node and by service', () => {
     const checks = [check('warning'), check('critical', { ServiceID: 'other' }), check('passing', { ServiceID: '' })]
-    const services = decodeNodeServices({ Node: node, Services: { 'shop-1': service } })
-    const decoded = decodeChecks(checks)
-    if (services === null || services === 'gone' || decoded === null) throw new Error('expected both to be read')
+    const instance = decodeRegistration(service, { Node: node, Services: {} }, 'heddle')
+    if (instance === null) throw new Error('expected it to be read')
     const own = checks.filter(({ ServiceID }) => ServiceID !== 'other')
-    expect(joinNode(decodeRegistered(services, 'heddle'), decoded)).toEqual(
+    expect(joinNode(registeredOf([instance]), sumOfChecks(checks.map(decodeCheck)))).toEqual(
       decodeHealthEntries([{ ...entry, Checks: own }], 'heddle'),
     )
   })
@@ -168,7 +169,7 @@ describe('a list', () => {
 
   it.each<[string, (body: unknown) => unknown, readonly unknown[]]>([
     ['nodes', decodeNodes, [null, {}, 'x', 7, undefined]],
-    ['checks', decodeChecks, [null, {}, 'x', 7, undefined]],
+    ['a check', decodeCheck, [null, [], 'x', 7, undefined]],
     ['instances', (body) => decodeHealthEntries(body, 'heddle'), [null, {}, '<html>', 7, undefined]],
     ['services', decodeServices, [null, [], '<html>', 7, undefined, { error: 'overloaded' }, { errors: [], code: 7 }]],
     ['services of a node', decodeNodeServices, [[], 'x', 7, undefined, {}, { Node: null }, { Node: {}, Services: {} }]],
@@ -197,9 +198,12 @@ describe('a list', () => {
         decodeNodes(body)
         decodeServices(body)
         decodeNodeName(body)
-        const [services, checks] = [decodeNodeServices(body), decodeChecks([body])]
-        if (services !== null && services !== 'gone' && checks !== null)
-          joinNode(decodeRegistered(services, 'heddle'), checks)
+        const services = [
+          decodeRegistration(body, { Node: node }, 'heddle'),
+          decodeRegistration(service, body, 'heddle'),
+        ]
+        const instances = services.filter((instance) => instance !== null)
+        joinNode(registeredOf(instances), sumOfChecks([decodeCheck(body)]))
         decodeHealthEntries([body, { Node: node, Service: body }, { Node: body, Service: service }], 'heddle')
       }),
     )

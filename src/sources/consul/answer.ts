@@ -3,7 +3,7 @@ import { printable } from '../../problems.ts'
 
 /** What became of a request. */
 
-/** A 200. The body is whatever came. */
+/** A 200. The body is whatever came, of JSON what it says, or its bytes where these were asked for. */
 export interface Answer {
   readonly kind: 'answered'
   readonly body: unknown
@@ -64,8 +64,8 @@ function describe(error: Error, response: unknown, status: number | null): strin
   if (status !== null && status !== 200) {
     const body = typeof response === 'object' && response !== null && 'body' in response ? response.body : null
     const type = response instanceof http.IncomingMessage ? (response.headers['content-type'] ?? '') : ''
-    const isText = typeof body === 'string' && type.startsWith('text/plain')
-    return `status ${status}: ${isText ? body.trim() : (http.STATUS_CODES[status] ?? 'unknown')}`
+    const isText = (typeof body === 'string' || Buffer.isBuffer(body)) && type.startsWith('text/plain')
+    return `status ${status}: ${isText ? body.toString().trim() : (http.STATUS_CODES[status] ?? 'unknown')}`
   }
   const text = error.message.replace(/^consul: /, '').replace(/^[a-z.]+: /, '')
   return text.trim() === '' && 'code' in error ? String(error.code) : text

@@ -17,6 +17,8 @@ export type Taken = Failure | 'doubtful' | null
 
 export interface Query {
   readonly read: Read
+  /** The bodies of its answers are their bytes. */
+  readonly isRaw?: boolean
   /** Where to go on from; null: ask anew. */
   readonly from: bigint | null
   /** Shortest time from one request to the next. */
@@ -61,7 +63,8 @@ export async function followQuery(
       startedAt = performance.now()
       const sent = index
       const limit = doubts === 0 ? {} : { wait: Math.ceil(backoff(doubts, doubtRetry, random())) + 1 }
-      const answer = await client.read(query.read, { index: sent, consistent: sent === null, ...limit }, signal)
+      const how = { index: sent, consistent: sent === null, isRaw: query.isRaw === true, ...limit }
+      const answer = await client.read(query.read, how, signal)
       if (signal.aborted) return
       const taken = answer.kind === 'failed' ? answer : await tell(query, answer, sent)
       if (signal.aborted) return

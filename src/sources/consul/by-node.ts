@@ -5,14 +5,17 @@ import { followQuery, type Query, type Told } from './blocking-query.ts'
 import type { Client, Read } from './client.ts'
 import {
   type Checks,
-  decodeChecks,
+  decodeCheck,
   decodeNodeServices,
   decodeNodes,
-  decodeRegistered,
+  decodeRegistration,
   isSameChecks,
   joinNode,
   type Registered,
+  registeredOf,
+  sumOfChecks,
 } from './decode.ts'
+import { longListReader } from './long-list.ts'
 import { type PartitionView, partitionView } from './partition-view.ts'
 import { followListing, type Listing, type Scheme } from './scheme.ts'
 import { fateOfPartition, type RegistryRead } from './visibility.ts'
@@ -22,9 +25,9 @@ import { fateOfPartition, type RegistryRead } from './visibility.ts'
  * the catalog, and a node that fails is one wake-up.
  *
  * The two answers are of different moments, and a service without checks counts as passing. So they are published in
- * pairs: where what has come tells of services or of lost checks that the other answer may be too old for, that is read once
- * more, and a pair in which the later answer shows that the earlier one is out of date is completed by reading that again.
- * Most changes (a check turns, an instance leaves) need no such reading.
+ * pairs: where what has come tells of services or of lost checks that the other answer may be too old for, that is waited for
+ * a moment, since most often it is just coming, else read once more; and a pair in which the later answer shows that the earlier
+ * one is out of date is completed by reading that again. Most changes need no such reading.
  */
 
 export async function followNodes(scheme: Scheme, signal: AbortSignal): Promise<void> {
@@ -70,8 +73,8 @@ interface Pair {
   readonly checks: Taken<Checks>
 }
 
-/** Of the services' answer, when the checks have told that some have left. */
-const longestAfterChecks: Ms = 50
+/** That the answer of the other query is waited for. */
+const longestApart: Ms = 50
 /** After so many rereads a pair is taken as it is: the next wake-up completes it. */
 const mostRereads = 4
 
@@ -80,14 +83,23 @@ async function followNode(scheme: Scheme, name: string, signal: AbortSignal): Pr
   const registry: RegistryRead = { of: 'catalog/node', name, filter }
   const view = partitionView(scheme, registry, signal)
   let known: Pair | null = null
-  const decodeServices = (body: unknown) => {
-    const found = decodeNodeServices(body)
-    return found === null || found === 'gone' ? found : decodeRegistered(found, prefix, known?.services.value)
+  const readServices = longListReader('Services', (raw, of) => decodeRegistration(raw, of, prefix))
+  const readChecks = longListReader(null, decodeCheck)
+  const decodeServices = (body: Buffer) => {
+    const { rest, entries } = readServices(body)
+    const found = decodeNodeServices(rest)
+    if (found === null || found === 'gone') return found
+    const instances = entries.filter((instance) => instance !== null)
+    return registeredOf(instances, known?.services.value)
+  }
+  const decodeChecks = (body: Buffer) => {
+    const { rest, entries } = readChecks(body)
+    return Array.isArray(rest) ? sumOfChecks(entries) : null
   }
   const services = endpoint(client, registry, decodeServices, signal)
   const checks = endpoint(client, { of: 'health/node', name }, decodeChecks, signal)
   const inTurn = sequence()
-  const servicesTold = bell()
+  const [servicesTold, checksTold] = [bell(), bell()]
   let checksFollowed: Promise<void> | null = null
 
   async function onServices(told: Told): Promise<Outcome> {
@@ -140,28 +152,34 @@ async function followNode(scheme: Scheme, name: string, signal: AbortSignal): Pr
     }
   }
 
-  /**
-   * Checks leave together with their service, and then the other query is just being answered: that costs less than reading it
-   * once more.
-   */
-  async function awaitServices({ answer, relapse }: Told): Promise<void> {
-    const taken = relapse === null ? checks.take(answer) : null
-    if (known === null || taken?.kind !== 'taken') return
-    if (hasLostChecks(known, { ...known, checks: taken })) await servicesTold.next(longestAfterChecks, signal)
+  /** Checks come and leave together with their service, and then the other query is just being answered. */
+  async function awaitOther(query: Read['of'], { answer, relapse }: Told): Promise<void> {
+    if (known === null || relapse !== null) return
+    if (query === 'health/node') {
+      const taken = checks.take(answer)
+      if (taken.kind !== 'taken' || !hasLostChecks(known, { ...known, checks: taken })) return
+      await servicesTold.next(longestApart, signal)
+    } else if (known.checks.value.ofServices.size > 0) {
+      const taken = services.take(answer)
+      if (taken.kind !== 'taken' || !lacksChecks(known, { ...known, services: taken })) return
+      await checksTold.next(longestApart, signal)
+    }
   }
 
   function query<T>(of: Endpoint<T>, from: bigint | null, onAnswer: (told: Told) => Promise<Outcome>): Query {
     return {
       read: of.read,
+      isRaw: true,
       from,
       interval: 0,
       onAnswer: async (told) => {
-        if (of.read.of === 'health/node') await awaitServices(told)
+        await awaitOther(of.read.of, told)
         const taken = await inTurn(async () => {
           const { relapse } = told
           return publish(of.read.of, relapse === null ? await onAnswer(told) : { kind: 'relapsed', why: relapse })
         })
         if (of.read.of === 'catalog/node') servicesTold.ring()
+        else checksTold.ring()
         return taken
       },
       onFailure: (problem) => {
@@ -218,12 +236,12 @@ async function settle(
 function endpoint<T>(
   client: Client,
   read: Read,
-  decode: (body: unknown) => T | 'gone' | null,
+  decode: (body: Buffer) => T | 'gone' | null,
   signal: AbortSignal,
 ): Endpoint<T> {
   const taken = new WeakMap<Answer, Half<T>>()
   const halfOf: (answer: Answer) => Half<T> = ({ body, index, isFiltered }) => {
-    const value = decode(body)
+    const value = Buffer.isBuffer(body) ? decode(body) : null
     if (value === null) return failure('expected another kind of document', 200)
     return value === 'gone' ? { kind: 'gone' } : { kind: 'taken', value, index, isFiltered }
   }
@@ -236,7 +254,7 @@ function endpoint<T>(
     read,
     take,
     once: async (consistent) => {
-      const answer = await client.read(read, { index: null, consistent }, signal)
+      const answer = await client.read(read, { index: null, consistent, isRaw: true }, signal)
       return answer.kind === 'failed' ? answer : take(answer)
     },
   }

@@ -26,7 +26,8 @@ export interface ConnectionSettings {
     readonly key: string | null
     readonly serverName: string | null
   }
-  readonly maxConnections: number
+  /** Null: as many as the agent has for us, once it is known. */
+  readonly maxConnections: number | null
 }
 
 /** The reads that heddle makes; `filter` is Consul's expression, in the selectors of that endpoint. */
@@ -45,6 +46,8 @@ export interface How {
   readonly wait?: Ms
   /** Ask the leader to make sure that it still is one. */
   readonly consistent: boolean
+  /** The body of the answer is its bytes, for who reads them with less work than from the start. */
+  readonly isRaw?: boolean
 }
 
 export interface Client {
@@ -59,11 +62,13 @@ export interface Client {
 const defaultWait: Ms = 60_000
 /** What an agent may take beyond the wait it was asked for; it also answers late while a leader is missing (7.6 s). */
 const defaultMargin: Ms = 10_000
+/** Three quarters of the 200 that an agent takes from a client unless it is told otherwise. */
+const defaultConnections = 150
 const largestBody = 32 * 1024 * 1024
 const tokenLife: Ms = 1000
 
 export function createClient(settings: ConnectionSettings, tempo: { wait?: Ms; margin?: Ms } = {}): Client {
-  const slots = connections(settings.maxConnections, tempo.wait ?? defaultWait)
+  const slots = connections(settings.maxConnections ?? defaultConnections, tempo.wait ?? defaultWait)
   const margin = tempo.margin ?? defaultMargin
   const readToken = tokenReader(settings)
   let opened: Opened | null = null
@@ -80,7 +85,7 @@ export function createClient(settings: ConnectionSettings, tempo: { wait?: Ms; m
   async function ask(read: Read, how: How, signal: AbortSignal): Promise<Answer | Failure> {
     const wait = how.index === null ? 0 : Math.min(slots.wait(), how.wait ?? Number.POSITIVE_INFINITY)
     const deadline = wait + wait / 16 + margin
-    const ctx = Object.assign(new EventEmitter(), { includeResponse: true })
+    const ctx = Object.assign(new EventEmitter(), { includeResponse: true, isRaw: how.isRaw === true })
     const cancel = () => ctx.emit('cancel')
     let isLate = false
     const timer = setTimeout(() => {
@@ -145,12 +150,13 @@ interface Options {
 }
 
 async function connect(settings: ConnectionSettings): Promise<Opened> {
-  const { address, tls, maxConnections } = settings
+  const { address, tls } = settings
   const socketPath = address.startsWith('unix://') ? address.slice('unix://'.length) : null
   const url = new URL(
     socketPath === null ? (address.includes('://') ? address : `http://${address}`) : 'http://localhost',
   )
-  const pooling = { keepAlive: true, maxSockets: maxConnections, maxFreeSockets: maxConnections }
+  // how many there are is up to `connections`
+  const pooling = { keepAlive: true, maxFreeSockets: Number.POSITIVE_INFINITY }
   const agent =
     url.protocol === 'https:'
       ? new https.Agent({
@@ -196,6 +202,8 @@ function filtered(read: { readonly filter: string | null }): { readonly filter?:
 }
 
 interface Request {
+  readonly ctx?: { readonly isRaw?: boolean }
+  readonly opts: { buffer?: boolean }
   transport: { readonly request: (options: http.RequestOptions) => http.ClientRequest }
 }
 
@@ -207,11 +215,15 @@ function isExtensible(client: object): client is Extensible {
   return '_ext' in client && typeof client._ext === 'function'
 }
 
-/** Collects a body without bound and waits for ever when it is cut short: both are put right through its extension hook. */
+/**
+ * Collects a body without bound, waits for ever when it is cut short, and knows no way to ask for its bytes: all of that is put
+ * right through its extension hook.
+ */
 function guardAnswers(client: object): void {
   if (!isExtensible(client)) throw new Error('expected the consul client to take extensions')
   client._ext('onRequest', (request, next) => {
-    const { transport } = request
+    const { transport, ctx, opts } = request
+    opts.buffer = ctx?.isRaw === true
     request.transport = { request: (options) => guard(transport.request(options)) }
     next()
   })

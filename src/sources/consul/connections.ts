@@ -15,6 +15,10 @@ export interface Connections {
   readonly release: () => void
   /** Announces a blocking query that wants a connection nearly always. Returns its farewell. */
   readonly join: () => () => void
+  /** The most there may be at a time. */
+  readonly most: () => number
+  /** That many are allowed from now on. */
+  readonly allow: (most: number) => void
   /** How long a blocking query may hold its connection now. */
   readonly wait: () => Ms
   /** The agent answered 429: it has fewer connections for us than we thought. Called while the connection is still held. */
@@ -28,7 +32,7 @@ interface Waiter {
 }
 
 export function connections(maximum: number, longestWait: Ms): Connections {
-  const most = Math.max(1, maximum)
+  let most = Math.max(1, maximum)
   const urgent = new Set<Waiter>()
   const patient = new Set<Waiter>()
   let limit = most
@@ -82,6 +86,13 @@ export function connections(maximum: number, longestWait: Ms): Connections {
       return () => {
         queries -= 1
       }
+    },
+    most: () => most,
+    allow: (maximum) => {
+      // after a refusal it grows step by step
+      if (limit === most) limit = maximum
+      most = maximum
+      serve()
     },
     wait: () => {
       if (queries <= limit * crowded) return longestWait

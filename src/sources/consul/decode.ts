@@ -14,6 +14,8 @@ type Field =
   | 'Checks'
   | 'Config'
   | 'CreateIndex'
+  | 'DebugConfig'
+  | 'HTTPMaxConnsPerClient'
   | 'ID'
   | 'Meta'
   | 'Node'
@@ -56,9 +58,10 @@ export function decodeHealthEntry(raw: unknown, prefix: string): Instance | null
   if (!isFields(raw) || !isFields(raw.Node) || !isFields(raw.Service)) return null
   const node = text(raw.Node.Node)
   const id = text(raw.Service.ID)
-  const checks = decodeChecks(raw.Checks ?? [])
-  if (node === '' || checks === null) return null
-  return decodeService(node, text(raw.Node.Address), raw.Service, healthOf(id, checks), prefix)
+  const checks = raw.Checks ?? []
+  if (node === '' || !Array.isArray(checks)) return null
+  const health = healthOf(id, sumOfChecks(checks.map(decodeCheck)))
+  return decodeService(node, text(raw.Node.Address), raw.Service, health, prefix)
 }
 
 /** `GET /v1/health/service/NAME`, in byte order of keys. Of two entries with one key, which only a file can have, the later counts. */
@@ -73,6 +76,12 @@ export function decodeHealthEntries(body: unknown, prefix: string): readonly Ins
 export function decodeNodeName(body: unknown): string | null {
   const name = isFields(body) && isFields(body.Config) ? text(body.Config.NodeName) : ''
   return name === '' ? null : name
+}
+
+/** `GET /v1/agent/self`: how many connections it takes from one client, 0 for any number; null when it doesn't say. */
+export function decodeMostConnections(body: unknown): number | null {
+  const most = isFields(body) && isFields(body.DebugConfig) ? number(body.DebugConfig.HTTPMaxConnsPerClient, -1) : -1
+  return Number.isInteger(most) && most >= 0 ? most : null
 }
 
 /** `GET /v1/catalog/nodes`: the names. */
@@ -103,15 +112,24 @@ export function decodeNodeServices(body: unknown): NodeServices | 'gone' | null 
   return node === '' ? null : { node, address: text(body.Node.Address), services }
 }
 
-/** `GET /v1/health/node/NODE`, or the checks of a health entry. */
-export function decodeChecks(body: unknown): Checks | null {
-  if (!Array.isArray(body)) return null
+/** What one check says, of its service or (the id is empty) of its node. */
+export interface CheckHealth {
+  readonly service: string
+  readonly health: Health
+}
+
+/** One check of `GET /v1/health/node/NODE`, or of a health entry. */
+export function decodeCheck(raw: unknown): CheckHealth | null {
+  if (!isFields(raw)) return null
+  return { service: text(raw.ServiceID), health: healthOfCheck(text(raw.CheckID), text(raw.Status)) }
+}
+
+export function sumOfChecks(checks: readonly (CheckHealth | null)[]): Checks {
   let ofNode: Health = 'passing'
   const ofServices = new Map<string, Health>()
-  for (const check of body) {
-    if (!isFields(check)) continue
-    const service = text(check.ServiceID)
-    const health = healthOfCheck(text(check.CheckID), text(check.Status))
+  for (const check of checks) {
+    if (check === null) continue
+    const { service, health } = check
     if (service === '') ofNode = worse(ofNode, health)
     else ofServices.set(service, worse(ofServices.get(service) ?? 'passing', health))
   }
@@ -121,15 +139,15 @@ export function decodeChecks(body: unknown): Checks | null {
 /** Instances by service id, in byte order of keys, as if all of them passed. */
 export type Registered = ReadonlyMap<string, Instance>
 
+/** One service of `GET /v1/catalog/node/NODE`, as if it passed; `of` is that document, or what is left of it without services. */
+export function decodeRegistration(raw: unknown, of: unknown, prefix: string): Instance | null {
+  const found = decodeNodeServices(of)
+  if (found === null || found === 'gone' || !isFields(raw)) return null
+  return decodeService(found.node, found.address, raw, 'passing', prefix)
+}
+
 /** What is registered on a node; those that are equal to one of `before` keep its identity, and so does all of it. */
-export function decodeRegistered(
-  { node, address, services }: NodeServices,
-  prefix: string,
-  before: Registered = new Map(),
-): Registered {
-  const instances = [...services.values()].flatMap((service) => {
-    return decodeService(node, address, service, 'passing', prefix) ?? []
-  })
+export function registeredOf(instances: readonly Instance[], before: Registered = new Map()): Registered {
   const kept = keepUnchanged([...before.values()], inOrder(instances))
   const registered = new Map(kept.map((instance) => [instance.id, instance]))
   return sameEntries(before, registered) ? before : registered

@@ -6,7 +6,7 @@ import { retry } from './blocking-query.ts'
 import { followNodes } from './by-node.ts'
 import { exposedServices, followServices } from './by-service.ts'
 import { type Client, type ConnectionSettings, createClient } from './client.ts'
-import { decodeNodeName, decodeNodes } from './decode.ts'
+import { decodeMostConnections, decodeNodeName, decodeNodes } from './decode.ts'
 import { partitionTable } from './partitions.ts'
 
 export interface ConsulSettings extends ConnectionSettings {
@@ -74,7 +74,8 @@ interface Run {
 }
 
 async function follow(run: Run, signal: AbortSignal): Promise<void> {
-  const { watch } = run.settings
+  const { watch, maxConnections } = run.settings
+  if (maxConnections === null) await takeWhatThereIs(run, signal)
   const by = watch === 'auto' ? await choose(run, signal) : watch === 'nodes' ? 'node' : 'service'
   if (by === null) return
   const end = await followBy(run, by, watch === 'auto', signal)
@@ -133,13 +134,34 @@ async function followBy(run: Run, by: By, mayChange: boolean, signal: AbortSigna
   return isRefused && !signal.aborted ? 'refused' : 'ended'
 }
 
+/** A client leaves others on its machine some of what the agent takes from one address. */
+const ourShare = 0.75
+const mostConnections = 1024
+
+/** Asks the agent how many connections it takes. As many as it does by default where the token may not see that. */
+async function takeWhatThereIs(run: Run, signal: AbortSignal): Promise<void> {
+  const { client, options } = run
+  for (let failures = 1; !signal.aborted; failures++) {
+    const answer = await client.read({ of: 'agent/self' }, { index: null, consistent: false }, signal)
+    const most = answer.kind === 'answered' ? decodeMostConnections(answer.body) : null
+    if (most !== null) {
+      const share = most === 0 ? mostConnections : Math.max(1, Math.floor(most * ourShare))
+      client.connections.allow(Math.min(share, mostConnections))
+    }
+    if (answer.kind === 'answered' || (answer.status !== null && answer.status < 500)) return
+    if (signal.aborted) return
+    reportWaiting(run, { ...answer, why: `agent/self: ${answer.why}` })
+    await pause(backoff(failures, retry, options.random?.()), signal)
+  }
+}
+
 /**
  * By nodes when that fits into the connections, else by services when that does, else whichever needs fewer. Where the token
  * may not see every service, by services first: `catalog/node` asks for the right to a service by its *id*, so that it hides
  * `host1:web:80` from who may read `web` (Consul 1.13.9; docs/decisions/006).
  */
 async function choose(run: Run, signal: AbortSignal): Promise<By | null> {
-  const { maxConnections } = run.settings
+  const maxConnections = run.client.connections.most()
   for (let failures = 1; !signal.aborted; failures++) {
     const byNode = await needsOf(run, 'node', signal)
     const byService = byNode.kind === 'needs' ? await needsOf(run, 'service', signal) : byNode
