@@ -99,7 +99,7 @@ function fresh(value) {
 }
 
 function sizeOf(files) {
-  return [...files.values()].reduce((sum, text) => sum + text.length, 0)
+  return [...files.values()].flat().reduce((sum, text) => sum + text.length, 0)
 }
 
 function timed(work) {

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { decide, emptyMemory } from '../dist/model/decide.js'
-import { renderCandidate } from '../dist/render/config.js'
+import { renderCandidate, textsOf } from '../dist/render/config.js'
 import { loadTemplates } from '../dist/render/templates.js'
 import { loadSettings } from '../dist/settings/load.js'
 import { modelSettings, renderSettings } from '../dist/settings/projections.js'
@@ -118,7 +118,7 @@ async function bundledFiles(name, folder, more) {
   const { model } = decide(world, emptyMemory, modelSettings(settings))
   const { templates } = await loadTemplates(null)
   const { candidate } = renderCandidate(model, templates, renderSettings(settings))
-  return [...candidate.files]
+  return [...textsOf(candidate)]
 }
 
 function serviceName(number) {

@@ -367,6 +367,8 @@ export interface Decision {
   readonly endpoints: ReadonlyMap<string, readonly Endpoint[]>
   /** When to decide again though nothing new was seen; null: never. */
   readonly wakeAt: Ms | null
+  /** Deciding again on the same world with this memory gives the same. */
+  readonly isSettled: boolean
 }
 
 // ---------------------------------------------------------------------------------------------- render
@@ -424,8 +426,11 @@ export interface Candidate {
   readonly shapes: ReadonlySet<string>
   /** Entries of each map file, by file name, in byte order of keys: the members that are not servers. */
   readonly maps: ReadonlyMap<string, ReadonlyMap<string, string>>
-  /** Server lines are printed into these: file name to content. Put together when first read: they are as large as it all. */
-  readonly files: ReadonlyMap<string, string>
+  /**
+   * File name to content, in pieces: these live on from one candidate to the next, and together are as large as it all. To be
+   * written one after the other, with nothing between them.
+   */
+  readonly files: ReadonlyMap<string, readonly string[]>
 }
 
 // ---------------------------------------------------------------------------------------------- running, plan

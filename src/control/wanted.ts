@@ -52,8 +52,13 @@ export function decideAnew(before: Wanted, world: World, memory: Memory, setting
 /** Deciding once more would give the same: nothing new was seen, remembered or set, and no deadline has come. */
 function isDecided({ decision, decided, fault }: Wanted, { world, memory, settings }: Decided): boolean {
   if (decision === null || decided === null || fault !== null) return false
-  const isSame = decided.memory === memory && decision.memory === memory && decided.settings === settings
-  return isSame && isSameWorld(decided.world, world) && (decision.wakeAt === null || world.at < decision.wakeAt)
+  const isKnown = decision.memory === memory && (decided.memory === memory || decision.isSettled)
+  return (
+    isKnown &&
+    decided.settings === settings &&
+    isSameWorld(decided.world, world) &&
+    (decision.wakeAt === null || world.at < decision.wakeAt)
+  )
 }
 
 /** But for when it was seen. */
@@ -105,7 +110,8 @@ function keepSame(before: Decision, after: Decision): Decision {
     problems === before.problems &&
     endpoints === before.endpoints &&
     after.memory === before.memory &&
-    after.wakeAt === before.wakeAt
+    after.wakeAt === before.wakeAt &&
+    after.isSettled === before.isSettled
   return isSame ? before : { ...after, model, problems, endpoints }
 }
 

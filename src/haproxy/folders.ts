@@ -4,6 +4,7 @@ import { chmod, chown, type FileHandle, lstat, mkdir, open, readdir, rename, rm 
 import { dirname, join } from 'node:path'
 import { syncFolder } from '../disk.ts'
 import { codeOf, messageOf } from '../errors.ts'
+import type { Candidate } from '../types.ts'
 
 /** The folder operations below the revision store: each leaves the old or the new, never a part. All reject with errno errors. */
 
@@ -75,15 +76,11 @@ export async function folderProblem(path: string): Promise<string | 'absent' | n
 }
 
 /** Writes the set into a new folder beside its place, complete and on disk before anybody can see it by its name. */
-export async function writeFolder(
-  parent: string,
-  files: ReadonlyMap<string, string>,
-  ownership: Ownership,
-): Promise<string> {
+export async function writeFolder(parent: string, files: Candidate['files'], ownership: Ownership): Promise<string> {
   const folder = join(parent, unfinishedName())
   await mkdir(folder, { mode: 0o700 })
   try {
-    for (const [name, text] of files) await writeNewFile(join(folder, name), text, ownership)
+    for (const [name, pieces] of files) await writeNewFile(join(folder, name), pieces, ownership)
     await setFolderOwnership(folder, ownership)
     await syncFolder(folder)
   } catch (error) {
@@ -93,11 +90,11 @@ export async function writeFolder(
   return folder
 }
 
-async function writeNewFile(path: string, text: string, { gid, mode }: Ownership): Promise<void> {
+async function writeNewFile(path: string, pieces: readonly string[], { gid, mode }: Ownership): Promise<void> {
   const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = constants
   const handle = await open(path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600)
   try {
-    await handle.writeFile(text)
+    await writePieces(handle, pieces)
     if (gid !== null) await handle.chown(-1, gid)
     await handle.chmod(mode)
     await handle.sync()
@@ -106,12 +103,39 @@ async function writeNewFile(path: string, text: string, { gid, mode }: Ownership
   }
 }
 
+/** Of UTF-8 no character takes more bytes for a unit of a string. */
+const mostBytes = 3
+const chunkSize = 256 * 1024
+
+/** Through one small buffer: a whole file as one text, and again as bytes, would be garbage of its size at every change. */
+async function writePieces(handle: FileHandle, pieces: readonly string[]): Promise<void> {
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
+  let chunk = Buffer.allocUnsafe(Math.min(length * mostBytes, chunkSize))
+  let used = 0
+  for (const piece of pieces) {
+    const longest = piece.length * mostBytes
+    if (used + longest > chunk.length) {
+      await writeAll(handle, chunk.subarray(0, used))
+      used = 0
+      if (longest > chunk.length) chunk = Buffer.allocUnsafe(longest)
+    }
+    used += chunk.write(piece, used)
+  }
+  await writeAll(handle, chunk.subarray(0, used))
+}
+
+async function writeAll(handle: FileHandle, bytes: Buffer): Promise<void> {
+  for (let written = 0; written < bytes.length; ) {
+    written += (await handle.write(bytes, written, bytes.length - written)).bytesWritten
+  }
+}
+
 /** True when the folder is a real one and holds these files with these bytes; other files in it don't matter. */
-export async function holds(folder: string, files: ReadonlyMap<string, string>): Promise<boolean> {
+export async function holds(folder: string, files: Candidate['files']): Promise<boolean> {
   const found = await lstat(folder).catch(() => null)
   if (!found?.isDirectory()) return false
-  for (const [name, text] of files) {
-    const bytes = Buffer.from(text)
+  for (const [name, pieces] of files) {
+    const bytes = Buffer.from(pieces.join(''))
     const content = await readBounded(join(folder, name), bytes.length + 1)
     if (content === null || !content.equals(bytes)) return false
   }

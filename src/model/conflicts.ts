@@ -5,12 +5,14 @@ import type { Claim, ServiceOutcome } from './service.ts'
 
 export interface Settlement {
   readonly model: Model
+  /** Some match is claimed by more than one service. */
+  readonly isContested: boolean
   readonly owners: ReadonlyMap<MatchKey, string>
   readonly problems: readonly Problem[]
 }
 
 /** A settlement with what the next one needs of it. */
-interface Settled extends Settlement {
+interface Settled extends Omit<Settlement, 'isContested'> {
   readonly outcomes: readonly ServiceOutcome[]
   /** Match keys of the model's routes, in their order. */
   readonly keys: readonly MatchKey[]
@@ -43,7 +45,7 @@ export function settleConflicts(
   const settled = (before === undefined ? null : settleChanges(before, outcomes)) ?? settleAll(outcomes, owners)
   // of claims that are contested, the winner's ground may be another one once it is the owner
   if (settled.contested.size === 0 || settled.owners === owners) settlements.set(settled.owners, settled)
-  return settled
+  return { ...settled, isContested: settled.contested.size > 0 }
 }
 
 // ---------------------------------------------------------------------------------------------- all

@@ -4,7 +4,7 @@ import type { Decision, Memory, ModelSettings, Ms, Problem, ServiceMemory, Unrea
 import { admitCatalog, admitEngines, admitWeave, emptyCatalog } from './admit.ts'
 import { settleConflicts } from './conflicts.ts'
 import { earliest, type ServiceOutcome } from './service.ts'
-import { rememberRound, workRound } from './work.ts'
+import { isSettled, rememberRound, workRound } from './work.ts'
 
 export const emptyMemory: Memory = {
   catalog: emptyCatalog,
@@ -31,7 +31,7 @@ export function decide(world: World, memory: Memory, settings: ModelSettings): D
 
   const { unreachable = allReachable, at } = world
   const round = workRound(catalog, memory, { book, expose: settings.expose, unreachable, at })
-  const { model, owners, problems } = settleConflicts(round.outcomes, memory.owners)
+  const { model, owners, problems, isContested } = settleConflicts(round.outcomes, memory.owners)
   const services = remember(round.outcomes, memory.services)
   const after = sameOr(memory, { catalog, engines, weave, owners, services })
   rememberRound(after, round)
@@ -41,7 +41,14 @@ export function decide(world: World, memory: Memory, settings: ModelSettings): D
     if (outcome.wakeAt !== null) deadlines.push(outcome.wakeAt)
     if (outcome.problems.length > 0) all.push(...outcome.problems)
   }
-  return { model, memory: after, problems: sortProblems(all), endpoints: round.endpoints, wakeAt: earliest(deadlines) }
+  return {
+    model,
+    memory: after,
+    problems: sortProblems(all),
+    endpoints: round.endpoints,
+    wakeAt: earliest(deadlines),
+    isSettled: !isContested && isSettled(round),
+  }
 }
 
 /** The former memory when nothing in it has changed: it is saved, and shown, when it is another object. */

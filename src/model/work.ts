@@ -38,6 +38,7 @@ interface Entry {
 
 export interface Round {
   readonly basis: Basis
+  readonly catalog: Catalog
   /** In the order of the catalog. */
   readonly entries: readonly Entry[]
   /** Of registered services, then of those that linger. */
@@ -54,7 +55,56 @@ export function rememberRound(memory: Memory, round: Round): void {
 }
 
 export function workRound(catalog: Catalog, memory: Memory, basis: Basis): Round {
-  const find = finder(rounds.get(memory), basis)
+  const before = rounds.get(memory)
+  const isRight = before === undefined ? null : rightness(before.basis, basis)
+  if (before === undefined || isRight === null) return wholeRound(catalog, memory, basis, () => null)
+  return (
+    patchedRound(before, catalog, memory, basis, isRight) ??
+    wholeRound(catalog, memory, basis, finder(before.entries, isRight))
+  )
+}
+
+/** A round that begins with what came of this one in the same world gives the same until something is due. */
+export function isSettled({ entries }: Round): boolean {
+  return entries.every(({ work }) => work === null || work.isSettled)
+}
+
+/** The same services as before, of which few have changed; null: others. */
+function patchedRound(
+  before: Round,
+  catalog: Catalog,
+  memory: Memory,
+  basis: Basis,
+  isRight: (entry: Entry) => boolean,
+): Round | null {
+  const isLingering = before.outcomes.length > before.endpoints.size
+  const changed = changedKeys(before.catalog.services, catalog.services)
+  if (isLingering || catalog.services.size !== before.entries.length) return null
+  const entries = [...before.entries]
+  let endpoints: Map<string, readonly Endpoint[]> | null = null
+  for (const [place, entry] of before.entries.entries()) {
+    const { service } = entry
+    if (!changed.has(service) && isRight(entry)) continue
+    const instances = catalog.services.get(service)
+    if (instances === undefined) return null
+    const work = workOn(service, instances, memory, basis)
+    // in their order there would be one more or less
+    if ((work === null) !== (entry.work === null)) return null
+    entries[place] = { service, instances, work }
+    if (work === null || work.endpoints === entry.work?.endpoints) continue
+    endpoints ??= new Map(before.endpoints)
+    endpoints.set(service, work.endpoints)
+  }
+  const outcomes = entries.flatMap(({ work }) => work?.outcome ?? [])
+  return { basis, catalog, entries, outcomes, endpoints: endpoints ?? before.endpoints }
+}
+
+function wholeRound(
+  catalog: Catalog,
+  memory: Memory,
+  basis: Basis,
+  find: (service: string, instances: readonly Instance[]) => Entry | null,
+): Round {
   const entries: Entry[] = []
   const outcomes: ServiceOutcome[] = []
   const endpoints = new Map<string, readonly Endpoint[]>()
@@ -74,7 +124,16 @@ export function workRound(catalog: Catalog, memory: Memory, basis: Basis): Round
       if (!catalog.services.has(service)) outcomes.push(lingering(service, known, basis.at))
     }
   }
-  return { basis, entries, outcomes, endpoints }
+  return { basis, catalog, entries, outcomes, endpoints }
+}
+
+/** Whether an entry whose instances have not changed is still right; null: none is. */
+function rightness(before: Basis, { book, expose, unreachable, at }: Basis): ((entry: Entry) => boolean) | null {
+  if (before.book !== book || before.expose !== expose) return null
+  // without ports, which would have to be put behind every address there is
+  const changed = new Set([...changedKeys(before.unreachable, unreachable)].map((name) => name.replace(/:.*/, '')))
+  return ({ work }) =>
+    work === null || (work.isSettled && !isPast(work.outcome.wakeAt, at) && !isAnyAt(work.endpoints, changed))
 }
 
 /**
@@ -82,15 +141,9 @@ export function workRound(catalog: Catalog, memory: Memory, basis: Basis): Round
  * looked up by name.
  */
 function finder(
-  before: Round | undefined,
-  { book, expose, unreachable, at }: Basis,
+  entries: readonly Entry[],
+  isRight: (entry: Entry) => boolean,
 ): (service: string, instances: readonly Instance[]) => Entry | null {
-  if (before === undefined || before.basis.book !== book || before.basis.expose !== expose) return () => null
-  const { entries } = before
-  // without ports, which would have to be put behind every address there is
-  const changed = new Set(
-    [...changedKeys(before.basis.unreachable, unreachable)].map((name) => name.replace(/:.*/, '')),
-  )
   let places: ReadonlyMap<string, number> | null = null
   let next = 0
   return (service, instances) => {
@@ -101,10 +154,7 @@ function finder(
       next = place
     }
     const entry = entries[next++]
-    if (entry?.instances !== instances) return null
-    const { work } = entry
-    if (work === null) return entry
-    return work.isSettled && !isPast(work.outcome.wakeAt, at) && !isAnyAt(work.endpoints, changed) ? entry : null
+    return entry?.instances === instances && isRight(entry) ? entry : null
   }
 }
 

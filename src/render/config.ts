@@ -57,11 +57,11 @@ export function renderCandidate(model: Model, templates: Templates, settings: Re
     maps,
     get files() {
       files ??= new Map([
-        [configFile, configText(frame, sections, structure)],
-        ...[...maps].map(([name, map]) => [name, mapText(map)] as const),
+        [configFile, configOf(frame, sections, structure)],
+        ...[...maps].map(([name, map]) => [name, [mapText(map)]] as const),
         // nobody sits in a spare of a new worker
-        [mapFiles.seats, ''],
-        [partsFile, partsText(parts)],
+        [mapFiles.seats, []],
+        [partsFile, [partsText(parts)]],
       ])
       return files
     },
@@ -69,12 +69,17 @@ export function renderCandidate(model: Model, templates: Templates, settings: Re
   return { kind: 'rendered', candidate }
 }
 
-function configText(frame: Frame, sections: readonly Section[], structure: string): string {
-  const text = [frame.before, ...sections.map((section) => section.text), frame.after]
-  return text.join('').replace(placeholders.structure, structure)
+function configOf({ before, after }: Frame, sections: readonly Section[], structure: string): readonly string[] {
+  const name = (text: string) => text.replace(placeholders.structure, structure)
+  return [name(before), ...sections.map(({ text }) => text), name(after)]
 }
 
 const configFile = 'haproxy.cfg'
+
+/** The files as they will be on disk, by name. */
+export function textsOf({ files }: Pick<Candidate, 'files'>): ReadonlyMap<string, string> {
+  return new Map([...files].map(([name, pieces]) => [name, pieces.join('')]))
+}
 
 let newestSound: { readonly routes: readonly Route[]; readonly structure: string } | null = null
 

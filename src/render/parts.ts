@@ -11,9 +11,13 @@ type Parts = ReadonlyMap<string, string>
 
 const line = /^(\S{1,128}) ([0-9a-f]{12})$/
 
+const texts = new WeakMap<Parts, string>()
+
 /** A part and its digest a line. */
 export function partsText(parts: Parts): string {
-  return [...parts].map(([id, digest]) => `${id} ${digest}\n`).join('')
+  const text = texts.get(parts) ?? [...parts].map(([id, digest]) => `${id} ${digest}\n`).join('')
+  texts.set(parts, text)
+  return text
 }
 
 /** Null: not such a text. */

@@ -1,3 +1,4 @@
+import { watch as watchFolder } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { watch } from 'chokidar'
 import type { Ms } from '../types.ts'
@@ -17,27 +18,41 @@ export function watchFile(
 ): void {
   if (signal.aborted) return
   let timer: NodeJS.Timeout | null = null
+  let isAroundWatched = false
   const name = basename(path)
-  // only the file itself, what lies in it, and what a link may be swapped by: not all that happens beside it
-  const options = { depth: 0, ignoreInitial: true }
-  // the folder's links are looked at themselves: one that is swapped leads elsewhere, and nothing it led to has changed
-  const watchers = [
-    watch(dirname(path), { ...options, followSymlinks: false }),
-    watch(path, { ...options, followSymlinks: true }),
-  ]
-  const noted = (_event: string, changed: string) => {
-    const isOurs =
-      changed === path || dirname(changed) === path || basename(changed) === name || basename(changed).startsWith('..')
-    if (!isOurs) return
+
+  function changed(): void {
     if (timer !== null) clearTimeout(timer)
     timer = setTimeout(onChange, quiet)
   }
-  for (const watcher of watchers) {
-    watcher.on('all', noted)
-    watcher.on('error', onError)
+
+  /**
+   * For what the file, or a link it is reached by, may be swapped by. chokidar would read the whole folder whatever happens there:
+   * beside a log file all the time.
+   */
+  function watchAround(): void {
+    if (isAroundWatched) return
+    try {
+      const around = watchFolder(dirname(path), { signal }, (_event, entry) => {
+        if (entry === null || entry === name || entry.startsWith('..')) changed()
+      })
+      around.on('error', onError)
+      isAroundWatched = true
+    } catch {
+      // not there yet, which chokidar gets to know of
+    }
   }
+
+  // only the file itself, and what lies in it
+  const watcher = watch(path, { depth: 0, ignoreInitial: true })
+  watcher.on('all', (_event, entry) => {
+    watchAround()
+    if (entry === path || dirname(entry) === path) changed()
+  })
+  watcher.on('error', onError)
+  watchAround()
   signal.addEventListener('abort', () => {
     if (timer !== null) clearTimeout(timer)
-    for (const watcher of watchers) void watcher.close()
+    void watcher.close()
   })
 }

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { State } from '../control/state.ts'
+import { textsOf } from '../render/config.ts'
 import { encodeDocument } from '../sources/snapshot-document.ts'
 import type { Candidate, Decision } from '../types.ts'
 import { notYet } from './not-yet.ts'
@@ -16,8 +17,9 @@ export const candidateView = z.object({
 })
 export type CandidateView = z.infer<typeof candidateView>
 
-export function candidateViewOf({ hash, routesHash, structure, files }: Candidate): CandidateView {
-  return { hash, routesHash, structure, files: Object.fromEntries(files) }
+export function candidateViewOf(candidate: Candidate): CandidateView {
+  const { hash, routesHash, structure } = candidate
+  return { hash, routesHash, structure, files: Object.fromEntries(textsOf(candidate)) }
 }
 
 /** What was admitted, as a snapshot document: what a failing source says now is not in it. */

@@ -18,6 +18,7 @@ import { dirname, join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { checkConfiguration } from '../../src/haproxy/check.ts'
 import { type RevisionStore, revisionStore } from '../../src/haproxy/files.ts'
+import { textsOf } from '../../src/render/config.ts'
 import type { Candidate } from '../../src/types.ts'
 import { atEnd, haproxyBin, minimalCandidate, until, type WorkFolder, workFolder } from '../support/haproxy.ts'
 
@@ -123,7 +124,7 @@ describe('a set', () => {
     const result = await store.write(candidate)
     const path = join(folder.directory, 'revisions', candidate.hash)
     expect(result).toEqual({ kind: 'written', path })
-    for (const [name, text] of candidate.files) expect(await readFile(join(path, name), 'utf8')).toBe(text)
+    for (const [name, text] of textsOf(candidate)) expect(await readFile(join(path, name), 'utf8')).toBe(text)
     expect(await readdir(join(folder.directory, 'revisions'))).toEqual([candidate.hash])
     expect(await store.current()).toBeNull()
   })
@@ -163,7 +164,7 @@ describe('a set', () => {
     await installed(store, candidate)
     await damage(join(folder.directory, 'revisions', candidate.hash))
     expect(await store.write(candidate)).toMatchObject({ kind: 'written' })
-    expect(await contents(join(folder.directory, 'current'))).toEqual(Object.fromEntries(candidate.files))
+    expect(await contents(join(folder.directory, 'current'))).toEqual(Object.fromEntries(textsOf(candidate)))
     expect(await store.current()).toBe(candidate.hash)
     expect(await readdir(join(folder.directory, 'revisions'))).toEqual([candidate.hash])
     expect((await readdir(folder.directory)).sort()).toEqual(['current', 'revisions'])
@@ -187,7 +188,7 @@ describe('a set', () => {
     for (const hash of ['../../evil', '', 'bootstrap', '..'])
       expect(await store.write({ ...candidate, hash })).toMatchObject({ kind: 'failed' })
     for (const name of ['../evil', '/etc/passwd', '.hidden', ''])
-      expect(await store.write({ ...candidate, files: new Map([[name, 'x']]) })).toMatchObject({ kind: 'failed' })
+      expect(await store.write({ ...candidate, files: new Map([[name, ['x']]]) })).toMatchObject({ kind: 'failed' })
     expect(await readdir(join(folder.directory, 'revisions'))).toEqual([])
   })
 })
@@ -379,7 +380,7 @@ describe('a writer of its own', () => {
     // of the same hash, as after a change of paths: it takes the place of the one in use
     const other = {
       ...one,
-      files: new Map([...one.files, ['haproxy.cfg', `# other\n${one.files.get('haproxy.cfg')}`]]),
+      files: new Map([...one.files, ['haproxy.cfg', ['# other\n', ...(one.files.get('haproxy.cfg') ?? [])]]]),
     }
     const candidates = [one, other, two]
     const script = await written(folder, candidates)
@@ -397,7 +398,7 @@ describe('a writer of its own', () => {
       child.kill('SIGKILL')
       await ended
       const left = await contents(join(folder.directory, 'current'))
-      expect(candidates.map(({ files }) => Object.fromEntries(files))).toContainEqual(left)
+      expect(candidates.map((candidate) => Object.fromEntries(textsOf(candidate)))).toContainEqual(left)
       const file = join(folder.directory, 'current', 'haproxy.cfg')
       expect(await checkConfiguration(haproxyBin, file)).toEqual({ kind: 'valid' })
     }
@@ -428,12 +429,12 @@ describe('a writer of its own', () => {
   it('on a full disk says so and keeps what was installed', async () => {
     const folder = await workFolder()
     const small = numbered(folder, 1)
-    const big = { ...numbered(folder, 2), files: new Map([['haproxy.cfg', '# '.padEnd(400_000, 'x')]]) }
+    const big = { ...numbered(folder, 2), files: new Map([['haproxy.cfg', ['# '.padEnd(400_000, 'x')]]]) }
     const then = `ls -A ${folder.directory}/revisions; cat ${folder.directory}/current/haproxy.cfg`
     const lines = await inMount(folder, [small, big], 'size=256k', then)
     expect(lines.slice(0, 2)).toEqual(['{"kind":"ready"}', '{"kind":"pruned","removed":0}'])
     expect(lines[2]).toMatch(/"failed","why":".*no space left/)
-    expect(lines.slice(501)).toEqual([small.hash, ...(small.files.get('haproxy.cfg') ?? '').trimEnd().split('\n')])
+    expect(lines.slice(501)).toEqual([small.hash, ...(textsOf(small).get('haproxy.cfg') ?? '').trimEnd().split('\n')])
   })
 
   it('on a read-only filesystem says so', async () => {

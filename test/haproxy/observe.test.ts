@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { connectRuntime } from '../../src/haproxy/cli.ts'
 import { observeIdentity, observeRunning } from '../../src/haproxy/observe.ts'
+import { textsOf } from '../../src/render/config.ts'
 import type { Candidate, ServerState } from '../../src/types.ts'
 import {
   install,
@@ -187,8 +188,8 @@ describe('a HAProxy with spare sections', () => {
 it('a HAProxy that carries none of our marks has empty ones', async () => {
   const folder = await workFolder()
   const candidate = minimalCandidate(folder)
-  const text = (candidate.files.get('haproxy.cfg') ?? '').replace(/^.*(description|\.map|txn).*\n/gm, '')
-  await install(folder, { ...candidate, files: new Map([['haproxy.cfg', text]]) })
+  const text = (textsOf(candidate).get('haproxy.cfg') ?? '').replace(/^.*(description|\.map|txn).*\n/gm, '')
+  await install(folder, { ...candidate, files: new Map([['haproxy.cfg', [text]]]) })
   await startHaproxy(folder)
   const { running: now } = await running(folder)
   expect(now).toMatchObject({ structure: '', revision: '', seats: null, servers: new Map(), maps: new Map() })

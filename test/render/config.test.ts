@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { renderCandidate } from '../../src/render/config.ts'
+import { renderCandidate, textsOf } from '../../src/render/config.ts'
 import { readParts } from '../../src/render/parts.ts'
 import { loadTemplates, type Templates } from '../../src/render/templates.ts'
 import type { Candidate, Model, RenderSettings } from '../../src/types.ts'
@@ -27,14 +27,14 @@ function render(made: Model, settings: RenderSettings = renderSettings): Candida
 }
 
 function config(candidate: Candidate): string {
-  return candidate.files.get('haproxy.cfg') ?? ''
+  return textsOf(candidate).get('haproxy.cfg') ?? ''
 }
 
 /** What `haproxy -c` says of the files, warnings included; '' when it is content. */
 async function check(candidate: Candidate): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'heddle-render-'))
   try {
-    for (const [name, text] of candidate.files) await writeFile(join(folder, name), text)
+    for (const [name, text] of textsOf(candidate)) await writeFile(join(folder, name), text)
     // -dW: a warning is an error
     const run = promisify(execFile)(haproxyBin, ['-dW', '-c', '-f', join(folder, 'haproxy.cfg')])
     return await run.then(
@@ -105,7 +105,7 @@ describe('the bundled templates', () => {
     ['every setting', 'settings', model([shop], [route('/', shop)]), everySetting],
   ] as const)('render %s to files that haproxy takes without a warning', async (_what, name, made, settings) => {
     const candidate = render(made, settings)
-    for (const [file, text] of candidate.files) {
+    for (const [file, text] of textsOf(candidate)) {
       await expect(text).toMatchFileSnapshot(`../golden/${name}/${file}`)
     }
     expect(await check(candidate)).toBe('')
@@ -139,9 +139,9 @@ describe('any model', () => {
         )
         expect(config(candidate).split('\n').length).toBe(lines.reduce((sum, count) => sum + count, frame))
         for (const [file, entries] of candidate.maps) {
-          expect(candidate.files.get(file)?.split('\n').length).toBe(entries.size + 1)
+          expect(textsOf(candidate).get(file)?.split('\n').length).toBe(entries.size + 1)
         }
-        for (const text of candidate.files.values()) expect(text === '' || text.endsWith('\n')).toBe(true)
+        for (const text of textsOf(candidate).values()) expect(text === '' || text.endsWith('\n')).toBe(true)
       }),
       { numRuns: 25 },
     )
@@ -268,7 +268,7 @@ describe('a revision', () => {
     expect(candidate.hash).toMatch(/^[0-9a-f]{12}$/)
     expect(candidate.routesHash).toMatch(/^[0-9a-f]{12}$/)
     expect(candidate.structure).toMatch(/^[0-9a-f]{12}$/)
-    expect(candidate.files.get('revision.map')).toBe(`revision ${candidate.hash}\n`)
+    expect(textsOf(candidate).get('revision.map')).toBe(`revision ${candidate.hash}\n`)
     expect(config(candidate)).toContain(`\n  description ${candidate.structure}\n`)
   })
 
@@ -303,7 +303,7 @@ describe('a revision', () => {
 
   it('has its parts beside it, for another life of heddle', () => {
     const candidate = render(everything)
-    expect(readParts(candidate.files.get('parts.txt') ?? '')).toEqual(candidate.parts)
+    expect(readParts(textsOf(candidate).get('parts.txt') ?? '')).toEqual(candidate.parts)
   })
 })
 
@@ -318,7 +318,7 @@ describe('spare sections', () => {
       /\nbackend :sticky2 from routed\n {2}cookie SRV .*\n.*\n\nbackend api from routed\n/,
     )
     expect([...candidate.parts.keys()].slice(0, 3)).toEqual([':global', ':spare1', ':spare2'])
-    expect(candidate.files.get('seats.map')).toBe('')
+    expect(textsOf(candidate).get('seats.map')).toBe('')
     expect(candidate.maps.has('seats.map')).toBe(false)
   })
 

@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { decide, emptyMemory } from '../../src/model/decide.ts'
-import { renderCandidate } from '../../src/render/config.ts'
+import { renderCandidate, textsOf } from '../../src/render/config.ts'
 import { loadTemplates, type Templates } from '../../src/render/templates.ts'
 import { decodeHealthEntries } from '../../src/sources/consul/decode.ts'
 import type { Candidate, Memory, World } from '../../src/types.ts'
@@ -178,11 +178,11 @@ function filesOf(raw: readonly Entry[], memory: Memory = emptyMemory): { candida
   return { candidate: rendering.candidate, memory: decision.memory }
 }
 
-const linesOf = (candidate: Candidate, file: string) => candidate.files.get(file)?.split('\n') ?? []
+const linesOf = (candidate: Candidate, file: string) => textsOf(candidate).get(file)?.split('\n') ?? []
 
 /** What the files say of the good services. */
 function aboutTheGood(candidate: Candidate): readonly string[] {
-  const text = candidate.files.get('haproxy.cfg') ?? ''
+  const text = textsOf(candidate).get('haproxy.cfg') ?? ''
   const sections = ['web', 'api'].map(
     (name) => new RegExp(`^backend ${name} [^]*?(?=\\nbackend |$(?![^]))`, 'm').exec(text)?.[0] ?? 'none',
   )
@@ -195,7 +195,7 @@ function aboutTheGood(candidate: Candidate): readonly string[] {
 async function check(candidate: Candidate): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'heddle-hostile-'))
   try {
-    for (const [name, content] of candidate.files) await writeFile(join(folder, name), content)
+    for (const [name, content] of textsOf(candidate)) await writeFile(join(folder, name), content)
     const run = promisify(execFile)(haproxyBin, ['-dW', '-c', '-f', join(folder, 'haproxy.cfg')])
     return await run.then(
       () => '',
@@ -211,7 +211,7 @@ describe('any catalog, however hostile', () => {
     await fc.assert(
       fc.asyncProperty(hostile, async (entries) => {
         const { candidate } = filesOf([...entries, ...good])
-        for (const content of candidate.files.values()) expect(content).toMatch(/^[\n -~]*$/)
+        for (const content of textsOf(candidate).values()) expect(content).toMatch(/^[\n -~]*$/)
         expect(await check(candidate)).toBe('')
       }),
       { numRuns: 40 },

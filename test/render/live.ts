@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import { connect, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { renderCandidate } from '../../src/render/config.ts'
+import { renderCandidate, textsOf } from '../../src/render/config.ts'
 import { loadTemplates } from '../../src/render/templates.ts'
 import type { Model, RenderSettings } from '../../src/types.ts'
 import { atEnd, haproxyBin, ownAddress, until } from '../support/haproxy.ts'
@@ -44,7 +44,7 @@ export async function startEdge(made: Model, change: Partial<RenderSettings> = {
   if (loaded.kind === 'invalid') throw new Error(JSON.stringify(loaded.problems))
   const rendering = renderCandidate(made, loaded.templates, settings)
   if (rendering.kind === 'failed') throw new Error(rendering.reason)
-  for (const [name, text] of rendering.candidate.files) await writeFile(join(folder, name), text)
+  for (const [name, text] of textsOf(rendering.candidate)) await writeFile(join(folder, name), text)
 
   const child = spawn(haproxyBin, ['-db', '-f', join(folder, 'haproxy.cfg')], { stdio: ['ignore', 'pipe', 'pipe'] })
   let log = ''

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { renderCandidate } from '../../src/render/config.ts'
+import { renderCandidate, textsOf } from '../../src/render/config.ts'
 import { loadTemplates } from '../../src/render/templates.ts'
 import type { TemplateProblem } from '../../src/render/views.ts'
 import { backend, model, renderSettings, route } from '../support/models.ts'
@@ -43,7 +43,7 @@ describe('templates of a directory', () => {
     await writeFile(join(folder, 'notes.txt'), '<% not a template')
     const rendering = renderCandidate(model([backend('web', [])], []), await load(), renderSettings)
     if (rendering.kind === 'failed') throw new Error(rendering.reason)
-    expect(rendering.candidate.files.get('haproxy.cfg')).toContain('\n# ours\nbackend web from routed\n')
+    expect(textsOf(rendering.candidate).get('haproxy.cfg')).toContain('\n# ours\nbackend web from routed\n')
   })
 
   it('make another hash by their text alone', async () => {
@@ -60,7 +60,7 @@ describe('templates of a directory', () => {
     const made = model([backend('a', ['10.2.1.1:80']), backend('b', [])], [route('/', backend('b', []))])
     const rendering = renderCandidate(made, await load(), renderSettings)
     if (rendering.kind === 'failed') throw new Error(rendering.reason)
-    const text = rendering.candidate.files.get('haproxy.cfg') ?? ''
+    const text = textsOf(rendering.candidate).get('haproxy.cfg') ?? ''
     expect(text).not.toContain('\r')
     expect(text.endsWith('backend b from routed\n')).toBe(true)
   })
@@ -70,7 +70,7 @@ describe('templates of a directory', () => {
     const one = backend('web', ['10.2.1.1:80'])
     const rendering = renderCandidate(model([one], []), await load(), renderSettings)
     if (rendering.kind === 'failed') throw new Error(rendering.reason)
-    expect(rendering.candidate.files.get('haproxy.cfg')).toContain('server 10.2.1.1:80 10.2.1.1:80 weight 1\n')
+    expect(textsOf(rendering.candidate).get('haproxy.cfg')).toContain('server 10.2.1.1:80 10.2.1.1:80 weight 1\n')
     expect(one.section.maxconn).toBeNull()
   })
 

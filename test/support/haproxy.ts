@@ -165,10 +165,14 @@ export function minimalCandidate(folder: WorkFolder, options: CandidateOptions =
     '  http-request deny deny_status 404',
     ...sections,
   ]
-  const files = new Map([['haproxy.cfg', `${lines.join('\n')}\n`]])
-  for (const [file, entries] of maps) files.set(file, [...entries].map(([key, value]) => `${key} ${value}\n`).join(''))
+  const files = new Map([['haproxy.cfg', lines.map((text) => `${text}\n`)]])
+  for (const [file, entries] of maps)
+    files.set(
+      file,
+      [...entries].map(([key, value]) => `${key} ${value}\n`),
+    )
   const parts = new Map([['global', structure]])
-  files.set(partsFile, partsText(parts))
+  files.set(partsFile, [partsText(parts)])
   return { hash, routesHash: hash, structure, parts, shapes: new Set([structure]), maps, files }
 }
 

@@ -134,6 +134,7 @@ export function decisionOf({
     problems,
     endpoints: endpoints instanceof Map ? endpoints : new Map(Object.entries(endpoints)),
     wakeAt: null,
+    isSettled: true,
   }
 }
 
