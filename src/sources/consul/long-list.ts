@@ -22,6 +22,14 @@ export function longListReader<T>(
   decode: (value: unknown, rest: unknown) => T,
 ): (document: Buffer) => LongList<T> {
   let known: Known<T> | null = null
+  // the document stays here: one that came is garbage that lives too short to cost anything
+  let store = Buffer.alloc(0)
+
+  function keep(document: Buffer): Buffer {
+    if (store.length < document.length) store = Buffer.allocUnsafeSlow(Math.ceil(document.length * spareRoom))
+    document.copy(store)
+    return store.subarray(0, document.length)
+  }
 
   function valuesOf(document: Buffer, starts: readonly number[], rest: unknown): readonly T[] {
     return starts.slice(1).map((next, at) => {
@@ -67,10 +75,15 @@ export function longListReader<T>(
   }
 
   return (document) => {
-    known = (known === null ? null : readChange(known, document)) ?? readWhole(document)
+    const read = (known === null ? null : readChange(known, document)) ?? readWhole(document)
+    if (read === null) known = null
+    else if (read !== known) known = { ...read, document: keep(document) }
     return known?.list ?? { rest: JSON.parse(document.toString('utf8')), entries: [] }
   }
 }
+
+/** For a document that grows. */
+const spareRoom = 1.125
 
 interface Known<T> {
   readonly document: Buffer
