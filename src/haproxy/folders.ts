@@ -94,7 +94,7 @@ async function writeNewFile(path: string, pieces: readonly string[], { gid, mode
   const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = constants
   const handle = await open(path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600)
   try {
-    await writePieces(handle, pieces)
+    for (const chunk of chunksOf(pieces)) await writeAll(handle, chunk)
     if (gid !== null) await handle.chown(-1, gid)
     await handle.chmod(mode)
     await handle.sync()
@@ -107,21 +107,24 @@ async function writeNewFile(path: string, pieces: readonly string[], { gid, mode
 const mostBytes = 3
 const chunkSize = 256 * 1024
 
-/** Through one small buffer: a whole file as one text, and again as bytes, would be garbage of its size at every change. */
-async function writePieces(handle: FileHandle, pieces: readonly string[]): Promise<void> {
+/**
+ * As bytes, each chunk in the same buffer as the one before: a whole file as one text, and again as bytes, would be garbage of its
+ * size at every change.
+ */
+function* chunksOf(pieces: readonly string[]): Generator<Buffer> {
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
   let chunk = Buffer.allocUnsafe(Math.min(length * mostBytes, chunkSize))
   let used = 0
   for (const piece of pieces) {
     const longest = piece.length * mostBytes
     if (used + longest > chunk.length) {
-      await writeAll(handle, chunk.subarray(0, used))
+      yield chunk.subarray(0, used)
       used = 0
       if (longest > chunk.length) chunk = Buffer.allocUnsafe(longest)
     }
     used += chunk.write(piece, used)
   }
-  await writeAll(handle, chunk.subarray(0, used))
+  yield chunk.subarray(0, used)
 }
 
 async function writeAll(handle: FileHandle, bytes: Buffer): Promise<void> {
@@ -134,29 +137,46 @@ async function writeAll(handle: FileHandle, bytes: Buffer): Promise<void> {
 export async function holds(folder: string, files: Candidate['files']): Promise<boolean> {
   const found = await lstat(folder).catch(() => null)
   if (!found?.isDirectory()) return false
-  for (const [name, pieces] of files) {
-    const bytes = Buffer.from(pieces.join(''))
-    const content = await readBounded(join(folder, name), bytes.length + 1)
-    if (content === null || !content.equals(bytes)) return false
-  }
+  for (const [name, pieces] of files) if (!(await holdsFile(join(folder, name), pieces))) return false
   return true
 }
 
+async function holdsFile(path: string, pieces: readonly string[]): Promise<boolean> {
+  const isSame = await openToRead(path, async (handle) => {
+    const read = Buffer.allocUnsafe(chunkSize)
+    for (const chunk of chunksOf(pieces)) {
+      for (let compared = 0; compared < chunk.length; ) {
+        const { bytesRead } = await handle.read(read, 0, Math.min(read.length, chunk.length - compared))
+        if (bytesRead === 0 || chunk.compare(read, 0, bytesRead, compared, compared + bytesRead) !== 0) return false
+        compared += bytesRead
+      }
+    }
+    return (await handle.read(read, 0, 1)).bytesRead === 0
+  })
+  return isSame === true
+}
+
 /** The first `longest` bytes of a regular file; null when it is none or can't be read. */
-export async function readBounded(path: string, longest: number): Promise<Buffer | null> {
+export function readBounded(path: string, longest: number): Promise<Buffer | null> {
+  return openToRead(path, async (handle, size) => {
+    const buffer = Buffer.alloc(Math.min(longest, size + 1))
+    let read = 0
+    while (read < buffer.length) {
+      const { bytesRead } = await handle.read(buffer, read, buffer.length - read, read)
+      if (bytesRead === 0) break
+      read += bytesRead
+    }
+    return buffer.subarray(0, read)
+  })
+}
+
+/** Null: it is no regular file, or can't be read. */
+async function openToRead<T>(path: string, read: (handle: FileHandle, size: number) => Promise<T>): Promise<T | null> {
   let handle: FileHandle | undefined
   try {
     handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
     const found = await handle.stat()
-    if (!found.isFile()) return null
-    const buffer = Buffer.alloc(Math.min(longest, found.size + 1))
-    let size = 0
-    while (size < buffer.length) {
-      const { bytesRead } = await handle.read(buffer, size, buffer.length - size, size)
-      if (bytesRead === 0) break
-      size += bytesRead
-    }
-    return buffer.subarray(0, size)
+    return found.isFile() ? await read(handle, found.size) : null
   } catch {
     return null
   } finally {

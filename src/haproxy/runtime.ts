@@ -1,6 +1,7 @@
 import { commandsOf } from '../render/commands.ts'
 import { mapFiles } from '../render/maps.ts'
 import { wordsOf } from '../render/server-line.ts'
+import { patched } from '../same.ts'
 import type { BackendId, Running, RunningServer, Step } from '../types.ts'
 import type { Answer, CliLimits, Runtime, Silence } from './cli.ts'
 import { parseServers, readClosed, readEntry, readMap, revisionKey, workerPid } from './observe.ts'
@@ -140,8 +141,8 @@ async function readServers(
       : [...touched].map((backend) => `show servers state ${sectionOf(backend)}`)
   const answers = await Promise.all(commands.map((command) => runtime.ask(command)))
   const find = backendsOf(seats)
-  const after = new Map(servers)
-  for (const backend of touched) after.delete(backend)
+  const after = new Map<BackendId, ReadonlyMap<string, RunningServer> | null>()
+  for (const backend of touched) after.set(backend, null)
   for (const answer of answers) {
     if (!answer.ok) return answer
     for (const [section, own] of parseServers(answer.answer)) {
@@ -149,7 +150,7 @@ async function readServers(
       if (touched.has(backend)) after.set(backend, withWords(backend, own, servers.get(backend), words))
     }
   }
-  return { ok: true, servers: after }
+  return { ok: true, servers: patched(servers, after) }
 }
 
 function withWords(

@@ -1,5 +1,5 @@
 import { byText } from '../order.ts'
-import { changedKeys, sameItems } from '../same.ts'
+import { changedKeys, patched, sameItems } from '../same.ts'
 import type {
   Catalog,
   CatalogObservation,
@@ -108,14 +108,13 @@ function regroup(
   for (const [name, instances] of touched) {
     for (const instance of instances) if (instance[by] === name) arrivals.get(instance.service)?.push(instance)
   }
-  const services = new Map(before.services)
+  const changes = new Map<string, readonly Instance[] | null>()
   for (const [service, arrived] of arrivals) {
     const known = before.services.get(service) ?? []
     const instances = [...known.filter((instance) => !touched.has(instance[by])), ...arrived].sort(byKey)
-    if (instances.length === 0) services.delete(service)
-    else if (!sameItems(known, instances)) services.set(service, instances)
+    if (!sameItems(known, instances)) changes.set(service, instances.length === 0 ? null : instances)
   }
-  return services
+  return patched(before.services, changes)
 }
 
 function servicesThatDiffer(before: readonly Instance[], after: readonly Instance[]): ReadonlySet<string> {

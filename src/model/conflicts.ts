@@ -1,5 +1,6 @@
 import { byText } from '../order.ts'
 import { problem } from '../problems.ts'
+import { patched } from '../same.ts'
 import type { Backend, BackendId, MatchKey, Model, Problem, Route } from '../types.ts'
 import type { Claim, ServiceOutcome } from './service.ts'
 
@@ -219,7 +220,7 @@ function patchRoutes(
   if ([...gone, ...claims.map(({ key }) => key)].some((key) => settled.contested.has(key))) return null
   const keys = [...settled.keys]
   const routes = [...settled.model.routes]
-  let owners: Map<MatchKey, string> | null = null
+  const taken = new Map<MatchKey, string | null>()
   const come = new Set<MatchKey>()
   for (const { key, route } of claims) {
     if (come.has(key)) return null
@@ -229,20 +230,16 @@ function patchRoutes(
     if (isThere && !gone.has(key)) return null
     keys.splice(index, isThere ? 1 : 0, key)
     routes.splice(index, isThere ? 1 : 0, route)
-    if (settled.owners.get(key) !== route.service) {
-      owners ??= new Map(settled.owners)
-      owners.set(key, route.service)
-    }
+    if (settled.owners.get(key) !== route.service) taken.set(key, route.service)
   }
   for (const key of gone) {
     if (come.has(key)) continue
     const index = placeOf(keys, key)
     keys.splice(index, 1)
     routes.splice(index, 1)
-    owners ??= new Map(settled.owners)
-    owners.delete(key)
+    taken.set(key, null)
   }
-  return { keys, routes, owners: owners ?? settled.owners }
+  return { keys, routes, owners: taken.size === 0 ? settled.owners : patched(settled.owners, taken) }
 }
 
 /** Where a key is, or would have to be, among keys in order. */
@@ -257,19 +254,19 @@ function placeOf(keys: readonly MatchKey[], key: MatchKey): number {
 }
 
 function patchBackends(before: Model['backends'], changes: readonly Change[]): Model['backends'] {
-  const backends = new Map(before)
-  const kept = new Set<BackendId>()
+  const patches = new Map<BackendId, Backend | null>()
   let isInOrder = true
   for (const { before: old, after } of changes) {
     for (const [id, backend] of namedBy(after)) {
       // a claim that has not changed may be contested, and lost
       if (!before.has(id) && old?.claims === after?.claims) continue
       if (!before.has(id)) isInOrder = false
-      backends.set(id, backend)
-      kept.add(id)
+      patches.set(id, backend)
     }
   }
-  for (const { before: old } of changes) for (const id of namedBy(old).keys()) if (!kept.has(id)) backends.delete(id)
+  for (const { before: old } of changes)
+    for (const id of namedBy(old).keys()) if (!patches.has(id)) patches.set(id, null)
+  const backends = patched(before, patches)
   return isInOrder ? backends : inOrderOfIds(backends)
 }
 

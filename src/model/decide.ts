@@ -1,5 +1,6 @@
 import { addressBook } from '../addresses/resolve.ts'
 import { byText } from '../order.ts'
+import { patched } from '../same.ts'
 import type { Decision, Memory, ModelSettings, Ms, Problem, ServiceMemory, Unreachable, World } from '../types.ts'
 import { admitCatalog, admitEngines, admitWeave, emptyCatalog } from './admit.ts'
 import { settleConflicts } from './conflicts.ts'
@@ -64,14 +65,17 @@ function sameOr(before: Memory, after: Memory): Memory {
 
 /** A service that lost its last route and instance, or its last tag of ours, is forgotten. */
 function remember(outcomes: readonly ServiceOutcome[], before: Memory['services']): Memory['services'] {
-  let isSame = true
+  const changes = new Map<string, ServiceMemory>()
   let known = 0
+  let isAlike = true
   for (const { service, memory } of outcomes) {
     const old = before.get(service) ?? null
     if (old !== null) known++
-    if (old !== memory) isSame = false
+    if (old === memory) continue
+    if (old === null || memory === null) isAlike = false
+    else changes.set(service, memory)
   }
-  if (isSame && known === before.size) return before
+  if (isAlike && known === before.size) return changes.size === 0 ? before : patched(before, changes)
   const services = new Map<string, ServiceMemory>()
   for (const { service, memory } of outcomes) if (memory !== null) services.set(service, memory)
   return services

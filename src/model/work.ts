@@ -1,5 +1,5 @@
 import { type AddressBook, resolveEndpoints } from '../addresses/resolve.ts'
-import { changedKeys, sameEntries } from '../same.ts'
+import { changedKeys, patched, sameEntries } from '../same.ts'
 import type { Catalog, Endpoint, Instance, Memory, ModelSettings, Ms, ServiceMemory, Unreachable } from '../types.ts'
 import { isSameEndpoint, keepItems, keepOutcome } from './keep.ts'
 import { decideService, isExposed, lingerService, noMemory, type ServiceOutcome } from './service.ts'
@@ -81,7 +81,7 @@ function patchedRound(
   const changed = changedKeys(before.catalog.services, catalog.services)
   if (isLingering || catalog.services.size !== before.entries.length) return null
   const entries = [...before.entries]
-  let endpoints: Map<string, readonly Endpoint[]> | null = null
+  const moved = new Map<string, readonly Endpoint[]>()
   for (const [place, entry] of before.entries.entries()) {
     const { service } = entry
     if (!changed.has(service) && isRight(entry)) continue
@@ -91,12 +91,11 @@ function patchedRound(
     // in their order there would be one more or less
     if ((work === null) !== (entry.work === null)) return null
     entries[place] = { service, instances, work }
-    if (work === null || work.endpoints === entry.work?.endpoints) continue
-    endpoints ??= new Map(before.endpoints)
-    endpoints.set(service, work.endpoints)
+    if (work !== null && work.endpoints !== entry.work?.endpoints) moved.set(service, work.endpoints)
   }
   const outcomes = entries.flatMap(({ work }) => work?.outcome ?? [])
-  return { basis, catalog, entries, outcomes, endpoints: endpoints ?? before.endpoints }
+  const endpoints = moved.size === 0 ? before.endpoints : patched(before.endpoints, moved)
+  return { basis, catalog, entries, outcomes, endpoints }
 }
 
 function wholeRound(

@@ -34,6 +34,7 @@ function printRoute(route: Route): string {
 
 /** Both sides without the routes that are the same object on both. */
 function changedRoutes(before: readonly Route[], after: readonly Route[]): Sides<Route> {
+  if (before === after) return { before: new Map(), after: new Map() }
   // most changes leave all others where they were
   const old = before.filter((route, place) => route !== after[place])
   const fresh = after.filter((route, place) => route !== before[place])
