@@ -26,7 +26,7 @@ const help = `Usage: npm run bench:peer -- [--size SIZE]... [--hosts N] [--round
   --write       put the tables into docs/benchmarks.md as well
 
 A size takes about ten minutes. Nothing else should run on the machine meanwhile. With few rounds, processor time a change
-is rough: the load alone is measured for a quarter of the churn.
+is rough.
 `
 
 const wholeNumber = /^[1-9]\d*$/

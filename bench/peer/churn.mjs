@@ -25,7 +25,7 @@ export async function measureChurn(run, { from, rounds, client, say }) {
   await delay(settle)
 
   say('load alone')
-  const quiet = await spent(run.roots, () => delay((changes * pace) / 4))
+  const quiet = await spent(run.roots, () => delay(changes * pace))
 
   const reloads = await run.reloads()
   const churn = await spent(run.roots, async () => {
@@ -54,12 +54,13 @@ export async function measureChurn(run, { from, rounds, client, say }) {
   }
 }
 
-/** What earlier changes left to do, reloads above all, would count as that of the load. Half a minute at most. */
+/** What earlier changes left to do, reloads above all, would count as that of the load. A minute at most. */
 async function untilCalm(roots) {
-  for (let second = 0; second < 30; second++) {
+  let calm = 0
+  for (let second = 0; second < 60 && calm < 10; second++) {
     const { seconds } = await spent(roots, () => delay(1_000))
     const all = Object.values(seconds).reduce((sum, one) => sum + one, 0)
-    if (all < 0.1) return
+    calm = all < 0.1 ? calm + 1 : 0
   }
 }
 

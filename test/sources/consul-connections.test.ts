@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { connections } from '../../src/sources/consul/connections.ts'
+import { type Connections, connections } from '../../src/sources/consul/connections.ts'
 import { shop, watchConsul } from '../support/consul-watch.ts'
 import { eventually } from '../support/eventually.ts'
 import { type FakeAnswer, type FakeConsul, fakeConsul } from '../support/fake-consul.ts'
@@ -98,6 +98,43 @@ describe('connections', () => {
     expect(await isKept(fourth)).toBe(true)
     vi.advanceTimersByTime(600_000)
     expect(await isKept(fifth)).toBeNull()
+  })
+})
+
+describe('connections that become more', () => {
+  /** How many can be taken now. */
+  const free = async (slots: Connections) => {
+    let count = 0
+    while (await isTaken(slots)) count += 1
+    for (let released = 0; released < count; released += 1) slots.release()
+    return count
+  }
+  const isTaken = async (slots: Connections) => {
+    const end = new AbortController()
+    const taken = slots.take(false, end.signal)
+    end.abort()
+    return taken
+  }
+
+  it('are given to who waits', async () => {
+    const slots = connections(2, 1000)
+    for (const _ of [1, 2]) await slots.take(false, never)
+    const third = slots.take(false, never)
+    slots.allow(3)
+    expect(await third).toBe(true)
+    expect(slots.most()).toBe(3)
+  })
+
+  it('stay few after a refusal, and never more than there may be', async () => {
+    const slots = connections(8, 1000)
+    expect(await free(slots)).toBe(8)
+    for (let taken = 0; taken < 6; taken += 1) await slots.take(false, never)
+    slots.refused()
+    for (let taken = 0; taken < 6; taken += 1) slots.release()
+    slots.allow(20)
+    expect(await free(slots)).toBe(5)
+    slots.allow(3)
+    expect(await free(slots)).toBe(3)
   })
 })
 

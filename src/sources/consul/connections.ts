@@ -90,7 +90,7 @@ export function connections(maximum: number, longestWait: Ms): Connections {
     most: () => most,
     allow: (maximum) => {
       // after a refusal it grows step by step
-      if (limit === most) limit = maximum
+      limit = limit === most ? maximum : Math.min(limit, maximum)
       most = maximum
       serve()
     },
