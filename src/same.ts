@@ -1,3 +1,5 @@
+import { keysApart } from './patched.ts'
+
 /** True when two arrays hold the same objects in the same order. */
 export function sameItems<T>(a: readonly T[], b: readonly T[]): boolean {
   return a === b || (a.length === b.length && a.every((item, index) => item === b[index]))
@@ -37,39 +39,4 @@ export function changedKeys<V extends object | string>(
   })
   if (found < before.size) for (const key of before.keys()) if (!after.has(key)) changed.add(key)
   return changed
-}
-
-/** Of a map that was patched: the keys that may differ from each of those before it, the newest first. */
-type Ancestry = readonly { readonly map: WeakRef<object>; readonly keys: ReadonlySet<string> }[]
-
-const ancestries = new WeakMap<object, Ancestry>()
-/** Whoever compares may be so many changes late; after that, and beyond so many keys, maps are compared whole. */
-const longestAncestry = 16
-const mostKeys = 256
-
-/**
- * `before` with other values under some keys, none where that is null. The result is compared with `before`, and with those it came
- * from in the same way, at the cost of these keys, however large the maps are. It must not be changed afterwards.
- */
-export function patched<V extends object | string>(
-  before: ReadonlyMap<string, V>,
-  changes: ReadonlyMap<string, V | null>,
-): ReadonlyMap<string, V> {
-  const after = new Map(before)
-  changes.forEach((value, key) => {
-    if (value === null) after.delete(key)
-    else after.set(key, value)
-  })
-  const own = new Set(changes.keys())
-  const earlier = (ancestries.get(before) ?? []).map(({ map, keys }) => ({ map, keys: new Set([...keys, ...own]) }))
-  const all = [{ map: new WeakRef(before), keys: own }, ...earlier]
-  const kept = all.slice(0, longestAncestry).filter(({ keys }) => keys.size <= mostKeys)
-  ancestries.set(after, kept)
-  return after
-}
-
-/** Where two maps may differ, if one of them was made from the other by patches; else null. */
-function keysApart(a: object, b: object): ReadonlySet<string> | null {
-  const ancestor = (of: object, map: object) => ancestries.get(of)?.find((one) => one.map.deref() === map)?.keys
-  return ancestor(b, a) ?? ancestor(a, b) ?? null
 }

@@ -22,7 +22,18 @@ const stages = [
   ['log.ts'],
   ['settings'],
   ['problems.ts'],
-  ['backoff.ts', 'disk.ts', 'errors.ts', 'nearest.ts', 'order.ts', 'printable.ts', 'same.ts', 'types.ts', 'version.ts'],
+  [
+    'backoff.ts',
+    'disk.ts',
+    'errors.ts',
+    'nearest.ts',
+    'order.ts',
+    'patched.ts',
+    'printable.ts',
+    'same.ts',
+    'types.ts',
+    'version.ts',
+  ],
 ]
 
 const stageOf = (file: string) => stages.findIndex((stage) => stage.includes(file.split('/')[0] ?? ''))

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { changedKeys, patched, sameEntries } from '../src/same.ts'
+import { patched } from '../src/patched.ts'
+import { changedKeys, sameEntries } from '../src/same.ts'
 
 const objects = Array.from({ length: 3 }, (_, number) => ({ number }))
 const keys = [...'abcdefgh']

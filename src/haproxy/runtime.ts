@@ -1,7 +1,7 @@
+import { patched } from '../patched.ts'
 import { commandsOf } from '../render/commands.ts'
 import { mapFiles } from '../render/maps.ts'
 import { wordsOf } from '../render/server-line.ts'
-import { patched } from '../same.ts'
 import type { BackendId, Running, RunningServer, Step } from '../types.ts'
 import type { Answer, CliLimits, Runtime, Silence } from './cli.ts'
 import { parseServers, readClosed, readEntry, readMap, revisionKey, workerPid } from './observe.ts'

@@ -1,5 +1,6 @@
 import { byText } from '../order.ts'
-import { changedKeys, patched, sameItems } from '../same.ts'
+import { patched } from '../patched.ts'
+import { changedKeys, sameItems } from '../same.ts'
 import type {
   Catalog,
   CatalogObservation,

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { byText } from '../order.ts'
 import type { Backend, BackendId, Model, SectionOptions } from '../types.ts'
 
 const safeName = /^[A-Za-z0-9._-]{1,63}$/
@@ -39,7 +40,11 @@ function sectionText({ balance, sticky, maxconn, proto }: SectionOptions): strin
 
 /** Backends of a model in byte order of their ids. */
 export function inOrderOfIds({ backends }: Model): readonly Backend[] {
-  const ids = [...backends.keys()]
-  const isInOrder = ids.every((id, index) => index === 0 || (ids[index - 1] ?? '') < id)
-  return isInOrder ? [...backends.values()] : ids.sort().flatMap((id) => backends.get(id) ?? [])
+  const all: Backend[] = []
+  let isInOrder = true
+  backends.forEach((backend, id) => {
+    isInOrder &&= (all.at(-1)?.id ?? '') < id
+    all.push(backend)
+  })
+  return isInOrder ? all : all.sort((a, b) => byText(a.id, b.id))
 }

@@ -1,6 +1,6 @@
 import { byText } from '../order.ts'
+import { patched } from '../patched.ts'
 import { problem } from '../problems.ts'
-import { patched } from '../same.ts'
 import type { Backend, BackendId, MatchKey, Model, Problem, Route } from '../types.ts'
 import type { Claim, ServiceOutcome } from './service.ts'
 

@@ -1,6 +1,6 @@
 import { addressBook } from '../addresses/resolve.ts'
 import { byText } from '../order.ts'
-import { patched } from '../same.ts'
+import { patched } from '../patched.ts'
 import type { Decision, Memory, ModelSettings, Ms, Problem, ServiceMemory, Unreachable, World } from '../types.ts'
 import { admitCatalog, admitEngines, admitWeave, emptyCatalog } from './admit.ts'
 import { settleConflicts } from './conflicts.ts'

@@ -1,5 +1,6 @@
 import { type AddressBook, resolveEndpoints } from '../addresses/resolve.ts'
-import { changedKeys, patched, sameEntries } from '../same.ts'
+import { patched } from '../patched.ts'
+import { changedKeys, sameEntries } from '../same.ts'
 import type { Catalog, Endpoint, Instance, Memory, ModelSettings, Ms, ServiceMemory, Unreachable } from '../types.ts'
 import { isSameEndpoint, keepItems, keepOutcome } from './keep.ts'
 import { decideService, isExposed, lingerService, noMemory, type ServiceOutcome } from './service.ts'

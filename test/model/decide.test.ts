@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { decide, emptyMemory } from '../../src/model/decide.ts'
 import type { Decision, Evidence, Instance, World } from '../../src/types.ts'
+import { copyOf } from '../support/maps.ts'
 import { decideFor, instance, noon, problemCodesOf, routed, routeTexts, settings, worldOf } from '../support/worlds.ts'
 
 const minute = 60_000
@@ -440,7 +441,7 @@ describe('deciding again', () => {
           const world = keepPartitions(before, { ...seen, catalog: { ...seen.catalog, partitions } })
           before = world
           const decision = decide(world, memory, settings)
-          const anew = decide(structuredClone(world), structuredClone(memory), settings)
+          const anew = decide(copyOf(world), copyOf(memory), settings)
           expect(decision).toEqual(anew)
           expect([...decision.model.backends.keys()]).toEqual([...anew.model.backends.keys()])
           memory = decision.memory

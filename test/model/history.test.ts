@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { decide, emptyMemory } from '../../src/model/decide.ts'
 import type { Container, Decision, Instance, Memory, WeaveReport, World } from '../../src/types.ts'
 import { container, engine, idOf } from '../support/containers.ts'
+import { copyOf } from '../support/maps.ts'
 import {
   fresh,
   type InstanceParts,
@@ -28,7 +29,7 @@ function reportOf(names: WeaveReport['names'] = [], owned: WeaveReport['owned'] 
 
 /** The same from copies of all that is known, which nothing was ever made of. */
 function anew(world: World, memory: Memory): Decision {
-  const copy = structuredClone({ world, memory, settings })
+  const copy = copyOf({ world, memory, settings })
   return decide(copy.world, copy.memory, copy.settings)
 }
 
