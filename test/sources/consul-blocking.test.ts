@@ -40,7 +40,20 @@ describe('a blocking query', () => {
     await watchConsul(consul, {}, { wait: 7000 }).fresh()
     await eventually(() => expect(consul.blocked()).toContain(host1))
     expect(consul.asked(host1).at(-1)).toMatchObject({ index: String(2n ** 64n - 99n) })
+    consul.register(shop('a', { port: 8001 }))
+    await eventually(() => expect(consul.asked(host1).at(-1)).toMatchObject({ index: String(2n ** 64n - 98n) }))
     expect(consul.asked(host1).at(-1)?.query.get('wait')).toBe('7000ms')
+  })
+
+  it('blocks for half as long the first time, more or less by chance: else all of them would end their waits at once', async () => {
+    const waitWith = async (random: number) => {
+      const consul = await fakeConsul()
+      consul.register(shop('a'))
+      await watchConsul(consul, {}, { wait: 7000, random: () => random }).fresh()
+      await eventually(() => expect(consul.blocked()).toContain(host1))
+      return consul.asked(host1).at(-1)?.query.get('wait')
+    }
+    expect([await waitWith(0), await waitWith(0.5), await waitWith(1)]).toEqual(['3500ms', '5250ms', '7000ms'])
   })
 
   it('that is woken is issued again at once', async () => {

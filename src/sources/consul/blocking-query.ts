@@ -56,6 +56,8 @@ export async function followQuery(
   let index = query.from
   let startedAt = Number.NEGATIVE_INFINITY
   let interval = query.interval
+  // all queries begin at once, and would end their waits at once for ever: a burst of answers that tell nothing
+  let share = 0.5 + random() / 2
   try {
     while (!signal.aborted) {
       await pause(startedAt + interval - performance.now(), signal)
@@ -63,7 +65,8 @@ export async function followQuery(
       startedAt = performance.now()
       const sent = index
       const limit = doubts === 0 ? {} : { wait: Math.ceil(backoff(doubts, doubtRetry, random())) + 1 }
-      const how = { index: sent, consistent: sent === null, isRaw: query.isRaw === true, ...limit }
+      const how = { index: sent, consistent: sent === null, isRaw: query.isRaw === true, share, ...limit }
+      if (sent !== null) share = 1
       const answer = await client.read(query.read, how, signal)
       if (signal.aborted) return
       const taken = answer.kind === 'failed' ? answer : await tell(query, answer, sent)

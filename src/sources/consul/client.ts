@@ -44,6 +44,8 @@ export interface How {
   readonly index: bigint | null
   /** Longest time to block, where that is shorter than usual. */
   readonly wait?: Ms
+  /** Of the usual time to block: from 0 to 1. */
+  readonly share?: number
   /** Ask the leader to make sure that it still is one. */
   readonly consistent: boolean
   /** The body of the answer is its bytes, for who reads them with less work than from the start. */
@@ -83,7 +85,8 @@ export function createClient(settings: ConnectionSettings, tempo: { wait?: Ms; m
   }
 
   async function ask(read: Read, how: How, signal: AbortSignal): Promise<Answer | Failure> {
-    const wait = how.index === null ? 0 : Math.min(slots.wait(), how.wait ?? Number.POSITIVE_INFINITY)
+    const usual = Math.ceil(slots.wait() * (how.share ?? 1))
+    const wait = how.index === null ? 0 : Math.min(usual, how.wait ?? Number.POSITIVE_INFINITY)
     const deadline = wait + wait / 16 + margin
     const ctx = Object.assign(new EventEmitter(), { includeResponse: true, isRaw: how.isRaw === true })
     const cancel = () => ctx.emit('cancel')
