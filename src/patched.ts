@@ -18,10 +18,15 @@ export function patched<V extends object | string>(
 ): ReadonlyMap<string, V> {
   const after = new PatchedMap(before, changes)
   const own = new Set(changes.keys())
-  const earlier = (ancestries.get(before) ?? []).map(({ map, keys }) => ({ map, keys: new Set([...keys, ...own]) }))
-  const all = [{ map: new WeakRef(before), keys: own }, ...earlier]
-  const kept = all.slice(0, longestAncestry).filter(({ keys }) => keys.size <= mostKeys)
-  ancestries.set(after, kept)
+  const earlier = (ancestries.get(before) ?? []).slice(0, longestAncestry - 1)
+  const all = [
+    { map: new WeakRef(before), keys: own },
+    ...earlier.map(({ map, keys }) => ({ map, keys: new Set([...keys, ...own]) })),
+  ]
+  ancestries.set(
+    after,
+    all.filter(({ keys }) => keys.size <= mostKeys),
+  )
   return after
 }
 

@@ -6,7 +6,6 @@ import { observeIdentity, observeRunning } from '../haproxy/observe.ts'
 import { fileLimit, type HaproxyProcess } from '../haproxy/process.ts'
 import { maxconnProblem, reload } from '../haproxy/reload.ts'
 import type { HaproxySockets } from '../haproxy/worker.ts'
-import { textsOf } from '../render/config.ts'
 import type { Candidate, Ms, Running } from '../types.ts'
 
 /** The HAProxy that a candidate is brought into. */
@@ -141,7 +140,7 @@ async function seenThrough<T>(signal: AbortSignal, work: (late: AbortSignal) => 
 async function newlyTaken(running: Running, candidate: Candidate, { store }: Target): Promise<readonly string[]> {
   const installed = await store.configuration()
   if (installed === null || describedStructure(installed) !== running.structure) return []
-  return takenListeners(installed, textsOf(candidate).get('haproxy.cfg') ?? '')
+  return takenListeners(installed, (candidate.files.get('haproxy.cfg') ?? []).join(''))
 }
 
 /** What `haproxy -c` does not find: more connections than the running HAProxy may open files for. */

@@ -94,7 +94,8 @@ async function writeNewFile(path: string, pieces: readonly string[], { gid, mode
   const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = constants
   const handle = await open(path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600)
   try {
-    for (const chunk of chunksOf(pieces)) await writeAll(handle, chunk)
+    // each from where the one before ended
+    for (const chunk of chunksOf(pieces)) await handle.writeFile(chunk)
     if (gid !== null) await handle.chown(-1, gid)
     await handle.chmod(mode)
     await handle.sync()
@@ -125,12 +126,6 @@ function* chunksOf(pieces: readonly string[]): Generator<Buffer> {
     used += chunk.write(piece, used)
   }
   yield chunk.subarray(0, used)
-}
-
-async function writeAll(handle: FileHandle, bytes: Buffer): Promise<void> {
-  for (let written = 0; written < bytes.length; ) {
-    written += (await handle.write(bytes, written, bytes.length - written)).bytesWritten
-  }
 }
 
 /** True when the folder is a real one and holds these files with these bytes; other files in it don't matter. */

@@ -182,6 +182,21 @@ describe('a set', () => {
     expect(await readFile(join(victim, 'haproxy.cfg'), 'utf8')).toBe('untouched')
   })
 
+  it('is written whole and known again, however large it is and in whatever pieces', async () => {
+    const { store } = await prepared()
+    const pieces = Array.from({ length: 4000 }, (_, at) => `# ${at} ${'é'.repeat(at % 300)}\n`)
+    pieces.push(`# ${'x'.repeat(700_000)}\n`, '# end\n')
+    const large = { ...numbered(await workFolder(), 1), files: new Map([['haproxy.cfg', pieces]]) }
+    const written = await store.write(large)
+    const path = written.kind === 'written' ? join(written.path, 'haproxy.cfg') : ''
+    expect(await readFile(path, 'utf8')).toBe(pieces.join(''))
+    const { ino } = await stat(path)
+    await store.write(large)
+    expect((await stat(path)).ino).toBe(ino)
+    await store.write({ ...large, files: new Map([['haproxy.cfg', pieces.slice(0, -1)]]) })
+    expect(await readFile(path, 'utf8')).toBe(pieces.slice(0, -1).join(''))
+  })
+
   it('with a name that leads elsewhere is refused', async () => {
     const { folder, store } = await prepared()
     const candidate = numbered(folder, 1)
